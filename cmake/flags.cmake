@@ -1,0 +1,35 @@
+# Two sets of flags: what every target gets, and what the runtime alone gets.
+
+add_library(nibble_warnings INTERFACE)
+target_compile_options(nibble_warnings INTERFACE
+  -Wall -Wextra -Wshadow -Wundef -Wvla -Werror
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
+
+if(NIBBLE_SANITIZE)
+  target_compile_options(nibble_warnings INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(nibble_warnings INTERFACE -fsanitize=address,undefined)
+endif()
+
+# Executables link the runtime's position-dependent code, so they cannot be PIE.
+if(NOT NIBBLE_PIC)
+  target_link_options(nibble_warnings INTERFACE $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
+endif()
+
+# Firmware rules (docs/design.md): no exceptions, RTTI, unwind tables, guards or C++ runtime.
+add_library(nibble_runtime_flags INTERFACE)
+target_compile_options(nibble_runtime_flags INTERFACE
+  -Wconversion -Wdouble-promotion
+  -fno-exceptions -fno-rtti -fno-threadsafe-statics
+  -fno-unwind-tables -fno-asynchronous-unwind-tables
+  -ffunction-sections -fdata-sections
+  $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>
+  $<$<CXX_COMPILER_ID:Clang>:-Wglobal-constructors>
+  $<$<NOT:$<BOOL:${NIBBLE_PIC}>>:-fno-pic>)
+if(NOT NIBBLE_SANITIZE)
+  target_compile_options(nibble_runtime_flags INTERFACE
+    -Wframe-larger-than=1024 $<$<CONFIG:Release>:-Os>)
+endif()
+if(NIBBLE_ASSERTS)
+  target_compile_definitions(nibble_runtime_flags INTERFACE NBL_ASSERTS=1)
+endif()
