@@ -1,0 +1,123 @@
+#include "rt/load.h"
+
+#include <cstring>
+
+#include "rt/base/crc32.h"
+#include "rt/base/sha256.h"
+#include "rt/model/check.h"
+#include "rt/model/file.h"
+#include "rt/text/check.h"
+#include "schema_generated.h"
+
+namespace nbl {
+namespace {
+
+// A graph is a few hundred tables; a tokenizer is one. More is no model.
+constexpr uint32_t kMaxVerifierTables = 1u << 18;
+constexpr uint32_t kMaxVerifierDepth = 8;
+constexpr uint64_t kGraphAlignBytes = 64;
+
+Status read_header(std::span<const std::byte> file, FileHeader* header, Error* error) {
+  if (file.size() < sizeof kFileMagic || memcmp(file.data(), kFileMagic, sizeof kFileMagic) != 0) {
+    return fail(error, Code::bad_magic, 0, {});
+  }
+  if (file.size() < sizeof(FileHeader)) {
+    return fail(error, Code::file_truncated, 0, "the header", sizeof(FileHeader), file.size());
+  }
+  memcpy(header, file.data(), sizeof *header);
+  if (header->version != kFileVersion) {
+    return fail(error, Code::unknown_version, 0, {}, header->version, kFileVersion);
+  }
+  if (crc32(file.first(offsetof(FileHeader, header_crc32))) != header->header_crc32) {
+    return fail(error, Code::bad_checksum, 0, "the header");
+  }
+  if (header->header_bytes != sizeof(FileHeader)) {
+    return fail(error, Code::bad_header, 0, "size", header->header_bytes, sizeof(FileHeader));
+  }
+  if (header->file_bytes > file.size()) {
+    return fail(error, Code::file_truncated, 0, "the model", header->file_bytes, file.size());
+  }
+  return {};
+}
+
+Status read_graph(std::span<const std::byte> file, const FileHeader& header, const fb::Model** root,
+                  Error* error) {
+  const uint64_t offset = header.graph_offset;
+  const uint64_t bytes = header.graph_bytes;
+  if (offset % kGraphAlignBytes != 0 || offset < sizeof(FileHeader)) {
+    return fail(error, Code::bad_header, 0, "graph offset", offset, file.size());
+  }
+  if (offset > file.size() || bytes > file.size() - offset) {
+    return fail(error, Code::file_truncated, 0, "the graph", offset + bytes, file.size());
+  }
+  const std::span<const std::byte> graph = file.subspan(offset, bytes);
+  if (crc32(graph) != header.graph_crc32) return fail(error, Code::bad_checksum, 0, "the graph");
+  flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(graph.data()), graph.size(),
+                                 kMaxVerifierDepth, kMaxVerifierTables);
+  if (bytes < 8 || !fb::VerifyModelBuffer(verifier)) {
+    return fail(error, Code::bad_flatbuffer, 0, "graph");
+  }
+  *root = fb::GetModel(graph.data());
+  return {};
+}
+
+Status check_numbers(const fb::Model& root, Error* error) {
+  const auto in_range = [error](const char* name, uint64_t value, uint64_t limit) -> Status {
+    if (value >= 1 && value <= limit) return {};
+    return fail(error, Code::bad_header, 0, name, value, limit);
+  };
+  NBL_TRY(in_range("vocabulary size", root.vocab_size(), kMaxDim));
+  NBL_TRY(in_range("context length", root.context_length(), 1u << 24));
+  NBL_TRY(in_range("prefill chunk", root.prefill_chunk(), 4096));
+  return {};
+}
+
+Status check_text(const Model& model, Error* error) {
+  const fb::Tokenizer* t = model.root()->tokenizer();
+  if (t == nullptr) return {};
+  const TokenizerSizes sizes{t->pieces()->size(), t->offsets()->size(), t->scores()->size(),
+                             t->types()->size(),  t->sorted()->size(),  t->byte_tokens()->size()};
+  if (std::string_view(t->kind()->c_str(), t->kind()->size()) != "spm") {
+    return fail(error, Code::unknown_layout, 0, t->kind()->c_str());
+  }
+  TokenizerTables tables{};
+  model.tokenizer(&tables);
+  return check_tokenizer(tables, sizes, error);
+}
+
+}  // namespace
+
+Status load(std::span<const std::byte> file, Model* model, Error* error) {
+  if (reinterpret_cast<uintptr_t>(file.data()) % kGraphAlignBytes != 0) {
+    return fail(error, Code::unaligned_model, 0, {}, 0, kGraphAlignBytes);
+  }
+  FileHeader header{};
+  NBL_TRY(read_header(file, &header, error));
+  file = file.first(header.file_bytes);
+  const fb::Model* root = nullptr;
+  NBL_TRY(read_graph(file, header, &root, error));
+  NBL_TRY(check_numbers(*root, error));
+  NBL_TRY(check_segments(*root, header.graph_offset + header.graph_bytes, file.size(), error));
+  NBL_TRY(check_names(*root, error));
+  const Model candidate(root, file);
+  NBL_TRY(check_tensors(candidate, error));
+  NBL_TRY(check_ops(candidate, error));
+  NBL_TRY(check_text(candidate, error));
+  *model = candidate;
+  return {};
+}
+
+Status verify_hashes(const Model& model, Error* error) {
+  for (uint32_t i = 0; i < model.segment_count(); ++i) {
+    Sha256Digest digest{};
+    sha256(model.segment_bytes(i), &digest);
+    if (memcmp(digest.data(), model.segment(i).sha256, digest.size()) != 0) {
+      const fb::Segment* segment = model.root()->segments()->Get(i);
+      const char* name = segment->name() == nullptr ? "a weight segment" : segment->name()->c_str();
+      return fail(error, Code::bad_checksum, i, name);
+    }
+  }
+  return {};
+}
+
+}  // namespace nbl

@@ -1,0 +1,231 @@
+// Per-kind operand rules of the graph. See rt/model/model.h for what each operand is.
+#include "rt/base/checked.h"
+#include "rt/model/check.h"
+
+namespace nbl {
+namespace {
+
+constexpr uint32_t kMaxHeadDim = 256;
+constexpr uint32_t kMaxHeads = 1024;
+
+// Reads the operands of one op and remembers the first thing that is wrong with them.
+class Operands {
+ public:
+  Operands(const Model& model, const Op& op, uint32_t index, Error* error)
+      : model_(model), op_(op), index_(index), error_(error) {}
+
+  const Status& status() const { return status_; }
+
+  void count(uint32_t inputs_least, uint32_t inputs_most, uint32_t outputs) {
+    require(op_.input_count >= inputs_least, op_.input_count, inputs_least);
+    require(op_.input_count <= inputs_most, op_.input_count, inputs_most);
+    require(op_.output_count == outputs, op_.output_count, outputs);
+  }
+
+  bool has(uint32_t slot) const { return op_.inputs[slot] >= 0; }
+
+  Tensor input(uint32_t slot, Role role, DType dtype, uint8_t rank) {
+    return operand(op_.inputs[slot], role, dtype, rank);
+  }
+  Tensor output(uint32_t slot, Role role, DType dtype, uint8_t rank) {
+    return operand(op_.outputs[slot], role, dtype, rank);
+  }
+  uint32_t activation(uint32_t slot) {
+    return input(slot, Role::activation, DType::f32, 2).columns();
+  }
+  uint32_t result(uint32_t slot) { return output(slot, Role::activation, DType::f32, 2).columns(); }
+  // The length of an f32 vector.
+  uint32_t vector(uint32_t slot) { return input(slot, Role::weight, DType::f32, 1).columns(); }
+
+  void require(bool holds, uint64_t value, uint64_t limit) {
+    if (!holds && status_.ok()) {
+      status_ = fail(error_, Code::bad_op, index_, op_.name, value, limit);
+    }
+  }
+  void equal(uint64_t value, uint64_t expected) { require(value == expected, value, expected); }
+
+ private:
+  Tensor operand(int32_t tensor, Role role, DType dtype, uint8_t rank) {
+    Tensor nothing{};
+    nothing.rank = 1;
+    if (tensor < 0) {
+      require(false, 0, 1);
+      return nothing;
+    }
+    const Tensor t = model_.tensor(static_cast<uint32_t>(tensor));
+    require(t.role == role && t.dtype == dtype && t.rank == rank, t.rank, rank);
+    return status_.ok() ? t : nothing;
+  }
+
+  const Model& model_;
+  const Op& op_;
+  uint32_t index_;
+  Error* error_;
+  Status status_;
+};
+
+bool positive(float value) { return value > 0 && value < 3.0e38f; }
+
+void check_heads(Operands* in, const Op& op) {
+  in->require(op.heads > 0 && op.heads <= kMaxHeads, op.heads, kMaxHeads);
+  in->require(op.head_dim > 0 && op.head_dim <= kMaxHeadDim, op.head_dim, kMaxHeadDim);
+  in->require(op.head_dim % 4 == 0, op.head_dim, 4);
+}
+
+void check_group(Operands* in, const Op& op) {
+  check_heads(in, op);
+  in->require(op.kv_heads > 0 && op.kv_heads <= op.heads, op.kv_heads, op.heads);
+  in->require(op.kv_heads != 0 && op.heads % op.kv_heads == 0, op.heads, op.kv_heads);
+}
+
+void check_cache(Operands* in, const Op& op, const Tensor& cache) {
+  in->equal(cache.shape[0], op.kv_heads);
+  in->equal(cache.shape[2], op.head_dim);
+}
+
+void check_table(Operands* in, const Op& op, uint32_t context) {
+  const Tensor table = in->input(1, Role::weight, DType::f32, 2);
+  in->require(op.rotary_dim > 0 && op.rotary_dim <= op.head_dim, op.rotary_dim, op.head_dim);
+  in->require(op.rotary_dim % 2 == 0, op.rotary_dim, 2);
+  in->equal(table.columns(), op.rotary_dim);
+  in->equal(table.shape[0], kRopeFineRows + div_up(context, kRopeFineRows));
+}
+
+void check_linear(Operands* in, const Op& op) {
+  in->count(2, 5, 1);
+  const uint32_t columns = in->activation(0);
+  const Tensor weight = in->input(1, Role::weight, DType::q4, 2);
+  const uint32_t out = in->result(0);
+  in->equal(columns, weight.columns());
+  in->equal(weight.shape[0], op.swiglu ? 2 * uint64_t{row_stride(out)} : out);
+  if (in->has(2)) {
+    in->equal(in->vector(2), columns);
+    in->require(positive(op.eps), 0, 1);
+  }
+  if (in->has(3)) {
+    in->equal(in->vector(3), out);
+    in->require(!op.swiglu, 1, 0);
+  }
+  if (in->has(4)) {
+    in->equal(in->activation(4), out);
+    in->require(!op.swiglu && !op.last_row, 1, 0);
+  }
+}
+
+void check_by_kind(Operands* in, const Op& op, const Model& model) {
+  switch (op.kind) {
+    case OpKind::embedding_q4gsw: {
+      in->count(2, 2, 1);
+      in->input(0, Role::input, DType::u32, 1);
+      const Tensor weight = in->input(1, Role::weight, DType::q4, 2);
+      in->equal(weight.shape[0], model.vocab_size());
+      in->equal(in->result(0), weight.columns());
+      break;
+    }
+    case OpKind::rms_norm: {
+      in->count(2, 2, 1);
+      const uint32_t columns = in->activation(0);
+      in->equal(in->vector(1), columns);
+      in->equal(in->result(0), columns);
+      in->require(positive(op.eps), 0, 1);
+      break;
+    }
+    case OpKind::linear_q4gsw:
+      check_linear(in, op);
+      break;
+    case OpKind::rope:
+      in->count(2, 2, 1);
+      check_heads(in, op);
+      check_table(in, op, model.context_length());
+      in->equal(in->activation(0), uint64_t{op.heads} * op.head_dim);
+      in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
+      break;
+    case OpKind::update_cache: {
+      in->count(1, 1, 1);
+      const Tensor cache = in->output(0, Role::state, DType::f16, 3);
+      in->equal(in->activation(0), uint64_t{cache.shape[0]} * cache.shape[2]);
+      break;
+    }
+    case OpKind::rope_update_cache: {
+      in->count(2, 2, 3);
+      check_group(in, op);
+      check_table(in, op, model.context_length());
+      const uint64_t heads = uint64_t{op.heads} + 2 * uint64_t{op.kv_heads};
+      in->equal(in->activation(0), heads * op.head_dim);
+      in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
+      check_cache(in, op, in->output(1, Role::state, DType::f16, 3));
+      check_cache(in, op, in->output(2, Role::state, DType::f16, 3));
+      break;
+    }
+    case OpKind::sdpa_with_kv_cache:
+      in->count(3, 3, 1);
+      check_group(in, op);
+      in->require(positive(op.scale), 0, 1);
+      in->equal(in->activation(0), uint64_t{op.heads} * op.head_dim);
+      in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
+      check_cache(in, op, in->input(1, Role::state, DType::f16, 3));
+      check_cache(in, op, in->input(2, Role::state, DType::f16, 3));
+      break;
+    case OpKind::swiglu:
+    case OpKind::add:
+      in->count(2, 2, 1);
+      in->equal(in->activation(0), in->result(0));
+      in->equal(in->activation(1), in->result(0));
+      break;
+    case OpKind::sample:
+      in->count(1, 1, 0);
+      in->equal(in->activation(0), model.vocab_size());
+      break;
+  }
+}
+
+// Activations are numbered in the order in which ops define them, so "defined before use" is one
+// comparison. *defined is one past the last activation defined so far.
+Status check_order(const Model& model, const Op& op, uint32_t where, uint32_t* defined,
+                   uint32_t* activations, Error* error) {
+  for (uint32_t i = 0; i < op.input_count; ++i) {
+    if (op.inputs[i] < 0) continue;
+    const uint32_t index = static_cast<uint32_t>(op.inputs[i]);
+    if (model.tensor(index).role == Role::activation && index >= *defined) {
+      return fail(error, Code::bad_op, where, op.name, index, *defined);
+    }
+  }
+  for (uint32_t i = 0; i < op.output_count; ++i) {
+    if (op.outputs[i] < 0) return fail(error, Code::bad_op, where, op.name, 0, 1);
+    const uint32_t index = static_cast<uint32_t>(op.outputs[i]);
+    if (model.tensor(index).role != Role::activation) continue;
+    if (index < *defined) return fail(error, Code::bad_op, where, op.name, index, *defined);
+    *defined = index + 1;
+    *activations += 1;
+  }
+  return {};
+}
+
+}  // namespace
+
+Status check_ops(const Model& model, Error* error) {
+  uint32_t defined = 0;
+  uint32_t written = 0;
+  const uint32_t count = model.op_count();
+  for (uint32_t i = 0; i < count; ++i) {
+    const Op op = model.op(i);
+    Operands operands(model, op, i, error);
+    check_by_kind(&operands, op, model);
+    NBL_TRY(operands.status());
+    NBL_TRY(check_order(model, op, i, &defined, &written, error));
+    if ((op.kind == OpKind::sample) != (i + 1 == count)) {
+      return fail(error, Code::bad_op, i, op.name, i, count);
+    }
+  }
+  if (count == 0) return fail(error, Code::bad_header, 0, "op count", 0, kMaxOps);
+  uint32_t activations = 0;
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    activations += model.tensor(i).role == Role::activation ? 1 : 0;
+  }
+  if (activations != written) {
+    return fail(error, Code::bad_header, 0, "activation count", activations, written);
+  }
+  return {};
+}
+
+}  // namespace nbl

@@ -1,0 +1,107 @@
+#include "rt/model/model.h"
+
+#include "schema_generated.h"
+
+namespace nbl {
+namespace {
+
+std::string_view view(const flatbuffers::String* text) {
+  return text == nullptr ? std::string_view() : std::string_view(text->c_str(), text->size());
+}
+
+// load() has refused unknown names, so the search ends.
+template <typename Enum, size_t N>
+Enum from_name(const flatbuffers::String* text, const std::string_view (&names)[N]) {
+  const std::string_view name = view(text);
+  size_t index = 0;
+  while (index + 1 < N && names[index] != name) ++index;
+  return static_cast<Enum>(index);
+}
+
+}  // namespace
+
+uint32_t Model::tensor_count() const { return root_->tensors()->size(); }
+uint32_t Model::op_count() const { return root_->ops()->size(); }
+uint32_t Model::segment_count() const { return root_->segments()->size(); }
+
+Tensor Model::tensor(uint32_t index) const {
+  const fb::Tensor* t = root_->tensors()->Get(index);
+  Tensor tensor{};
+  tensor.name = view(t->name());
+  tensor.role = from_name<Role>(t->role(), kRoleNames);
+  tensor.dtype = from_name<DType>(t->dtype(), kDTypeNames);
+  tensor.layout = from_name<Layout>(t->layout(), kLayoutNames);
+  tensor.rank = static_cast<uint8_t>(t->shape()->size());
+  for (uint32_t i = 0; i < tensor.rank; ++i) tensor.shape[i] = t->shape()->Get(i);
+  tensor.group_size = t->group_size();
+  tensor.data = t->data();
+  tensor.scales = t->scales();
+  return tensor;
+}
+
+Op Model::op(uint32_t index) const {
+  const fb::Op* o = root_->ops()->Get(index);
+  Op op{};
+  op.kind = from_name<OpKind>(o->kind(), kOpKindNames);
+  op.name = view(o->name());
+  op.input_count = static_cast<uint8_t>(o->inputs()->size());
+  op.output_count = static_cast<uint8_t>(o->outputs()->size());
+  for (uint32_t i = 0; i < kMaxOpInputs; ++i) {
+    op.inputs[i] = i < op.input_count ? o->inputs()->Get(i) : -1;
+  }
+  for (uint32_t i = 0; i < kMaxOpOutputs; ++i) {
+    op.outputs[i] = i < op.output_count ? o->outputs()->Get(i) : -1;
+  }
+  op.eps = o->eps();
+  op.scale = o->scale();
+  op.heads = o->heads();
+  op.kv_heads = o->kv_heads();
+  op.head_dim = o->head_dim();
+  op.rotary_dim = o->rotary_dim();
+  op.rope_half = o->rope_half();
+  op.swiglu = o->swiglu();
+  op.last_row = o->last_row();
+  return op;
+}
+
+Segment Model::segment(uint32_t index) const {
+  const fb::Segment* s = root_->segments()->Get(index);
+  return {s->offset(), s->size(), s->sha256()->data()};
+}
+
+std::span<const std::byte> Model::segment_bytes(uint32_t index) const {
+  const Segment s = segment(index);
+  return file_.subspan(s.offset, s.size);
+}
+
+std::string_view Model::name() const { return view(root_->name()); }
+std::string_view Model::architecture() const { return view(root_->architecture()); }
+uint32_t Model::vocab_size() const { return root_->vocab_size(); }
+uint32_t Model::context_length() const { return root_->context_length(); }
+uint32_t Model::prefill_chunk() const { return root_->prefill_chunk(); }
+
+std::span<const uint32_t> Model::stop_tokens() const {
+  const auto* tokens = root_->stop_tokens();
+  if (tokens == nullptr) return {};
+  return {tokens->data(), tokens->size()};
+}
+
+bool Model::tokenizer(TokenizerTables* tables) const {
+  const fb::Tokenizer* t = root_->tokenizer();
+  if (t == nullptr) return false;
+  tables->count = t->scores()->size();
+  tables->pieces = t->pieces()->data();
+  tables->offsets = t->offsets()->data();
+  tables->scores = t->scores()->data();
+  tables->types = t->types()->data();
+  tables->sorted = t->sorted()->data();
+  tables->byte_tokens = t->byte_tokens()->data();
+  tables->bos = t->bos();
+  tables->eos = t->eos();
+  tables->unknown = t->unknown();
+  tables->add_bos = t->add_bos();
+  tables->add_space_prefix = t->add_space_prefix();
+  return true;
+}
+
+}  // namespace nbl

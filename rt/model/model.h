@@ -1,0 +1,181 @@
+// What a .nbl file says, as plain structs read on demand from the borrowed bytes.
+//
+// A Model comes only from load() (rt/load.h), which has checked every index, shape and offset; the
+// accessors therefore check nothing. They decode from the FlatBuffer on each call and keep no state:
+// a Model owns nothing and is free to copy.
+//
+// Borrows  the file's bytes, for as long as the Model or anything planned from it is in use.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "rt/base/limits.h"
+#include "rt/base/status.h"
+
+namespace nbl {
+
+namespace fb {
+struct Model;
+}
+
+enum class Role : uint8_t { input, activation, weight, state };
+enum class DType : uint8_t { u32, f32, f16, q4 };
+
+// How a tensor's elements lie in memory.
+//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). f16 state:
+//              two elements a word.
+//   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, padded to an even
+//              number of tiles; a tile holds its columns 8 at a time, 16 words (one a row) for each:
+//                word[((n/16) * (K/8) + k/8) * 16 + n%16]
+//              Byte k%4 of the word holds k%8 = 0..3 in its low nibble and k%8 = 4..7 in its high
+//              one, so that `word & 0x0f0f0f0f` is four consecutive values. K is padded to whole
+//              groups with nibble 8. Scales are f16, the same tiles:
+//                half[((n/16) * (K/G) + k/G) * 16 + n%16]
+//              Padding rows have scale 0.
+enum class Layout : uint8_t { row_major, q4_t16k8 };
+
+// The ops of a graph. Inputs and outputs are listed in their order in the file; [x] = may be absent
+// (-1). T = live tokens, E, K, N = columns.
+enum class OpKind : uint8_t {
+  // tokens u32 [T], weight q4 [V, E] -> out [T, E].     out[t] = weight[tokens[t]]
+  embedding_q4gsw,
+  // x [T, E], weight f32 [E] -> out [T, E].             out = x / sqrt(mean(x^2) + eps) * weight
+  rms_norm,
+  // x [T, K], weight q4 [N, K], [norm f32 [K]], [bias f32 [N]], [residual [T, N]] -> out [T, N].
+  // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows 2i and
+  // 2i+1 are gate and up and out[i] = silu(gate) * up [T, N/2].
+  linear_q4gsw,
+  // x [T, H*D], table f32 [64 + ceil(context/64), R] -> out [T, H*D].  Rotates each head at its
+  // position; the table holds (cos, sin) pairs (docs/format.md).
+  rope,
+  // x [T, Hkv*D] -> cache f16 [Hkv, context, D].        Writes rows input_pos .. input_pos+T-1.
+  update_cache,
+  // qkv [T, (H+2*Hkv)*D], table -> q [T, H*D], k cache, v cache.  rope of q and k, then update_cache.
+  rope_update_cache,
+  // q [T, H*D], k cache, v cache -> out [T, H*D].       Causal softmax(scale * q k^T) v.
+  sdpa_with_kv_cache,
+  // gate [T, F], up [T, F] -> out [T, F].               out = gate / (1 + exp(-gate)) * up
+  swiglu,
+  // a [T, E], b [T, E] -> out [T, E].
+  add,
+  // logits [T, V] -> nothing in the graph.              The next token, by the step's sampling rule.
+  sample,
+};
+inline constexpr uint32_t kOpKindCount = 10;
+
+// The names in the file, in the order of the enums.
+inline constexpr std::string_view kOpKindNames[kOpKindCount] = {
+    "embedding_q4gsw", "rms_norm", "linear_q4gsw",       "rope",   "update_cache",
+    "rope_update_cache", "sdpa_with_kv_cache", "swiglu", "add", "sample"};
+inline constexpr std::string_view kRoleNames[] = {"input", "activation", "weight", "state"};
+inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4"};
+inline constexpr std::string_view kLayoutNames[] = {"row_major", "q4_t16k8"};
+
+struct Segment {
+  uint64_t offset;  // bytes from the start of the file
+  uint64_t size;    // bytes
+  const uint8_t* sha256;
+};
+
+struct Tensor {
+  std::string_view name;
+  Role role;
+  DType dtype;
+  Layout layout;
+  uint8_t rank;
+  uint32_t shape[kMaxRank];  // shape[0] of an activation is 0: the live token count
+  uint32_t group_size;       // q4
+  int32_t data;              // segment of the values, -1 = none
+  int32_t scales;            // segment of the scales, -1 = none
+
+  uint32_t columns() const { return shape[rank - 1]; }
+  uint32_t rows() const { return rank < 2 ? 1 : shape[0]; }
+};
+
+struct Op {
+  OpKind kind;
+  std::string_view name;
+  uint8_t input_count;
+  uint8_t output_count;
+  int32_t inputs[kMaxOpInputs];  // tensor indices, -1 = absent
+  int32_t outputs[kMaxOpOutputs];
+  float eps;
+  float scale;
+  uint32_t heads;
+  uint32_t kv_heads;
+  uint32_t head_dim;
+  uint32_t rotary_dim;
+  bool rope_half;
+  bool swiglu;
+  bool last_row;
+};
+
+// The tables of the tokenizer as they lie in the file; rt/text reads them.
+struct TokenizerTables {
+  uint32_t count;
+  const uint8_t* pieces;
+  const uint32_t* offsets;  // count + 1
+  const float* scores;
+  const uint8_t* types;
+  const uint32_t* sorted;
+  const int32_t* byte_tokens;  // 256
+  int32_t bos;
+  int32_t eos;
+  int32_t unknown;
+  bool add_bos;
+  bool add_space_prefix;
+
+  std::string_view piece(uint32_t id) const {
+    return {reinterpret_cast<const char*>(pieces) + offsets[id], offsets[id + 1] - offsets[id]};
+  }
+};
+
+class Model {
+ public:
+  Model() = default;
+  Model(const fb::Model* root, std::span<const std::byte> file) : root_(root), file_(file) {}
+
+  uint32_t tensor_count() const;
+  uint32_t op_count() const;
+  uint32_t segment_count() const;
+  Tensor tensor(uint32_t index) const;
+  Op op(uint32_t index) const;
+  Segment segment(uint32_t index) const;
+  std::span<const std::byte> segment_bytes(uint32_t index) const;
+
+  std::string_view name() const;
+  std::string_view architecture() const;
+  uint32_t vocab_size() const;
+  uint32_t context_length() const;
+  uint32_t prefill_chunk() const;
+  std::span<const uint32_t> stop_tokens() const;
+
+  // False where the model has none; *tables is then untouched.
+  bool tokenizer(TokenizerTables* tables) const;
+
+  std::span<const std::byte> file() const { return file_; }
+  const fb::Model* root() const { return root_; }
+
+ private:
+  const fb::Model* root_ = nullptr;
+  std::span<const std::byte> file_;
+};
+
+// Rows of a q4 weight with its padding: whole pairs of 16-row tiles.
+constexpr uint32_t q4_padded_rows(uint32_t rows) { return (rows + 31) & ~31u; }
+// Columns of a q4 weight with its padding: whole groups.
+constexpr uint32_t q4_padded_columns(uint32_t columns, uint32_t group_size) {
+  return (columns + group_size - 1) / group_size * group_size;
+}
+constexpr uint64_t q4_data_bytes(uint32_t rows, uint32_t columns, uint32_t group_size) {
+  return uint64_t{q4_padded_rows(rows)} * q4_padded_columns(columns, group_size) / 2;
+}
+constexpr uint64_t q4_scale_bytes(uint32_t rows, uint32_t columns, uint32_t group_size) {
+  return uint64_t{q4_padded_rows(rows)} * (q4_padded_columns(columns, group_size) / group_size) * 2;
+}
+// Elements from one activation row to the next.
+constexpr uint32_t row_stride(uint32_t columns) { return (columns + kRowAlign - 1) & ~(kRowAlign - 1); }
+
+}  // namespace nbl
