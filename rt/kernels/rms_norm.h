@@ -1,0 +1,23 @@
+// rms_norm: out = x / sqrt(mean(x^2) + eps) * weight, row by row.
+#pragma once
+
+#include <cstdint>
+
+#include "rt/base/status.h"
+#include "rt/kernels/call.h"
+#include "rt/kernels/caps.h"
+
+namespace nbl {
+
+struct RmsNormArgs {
+  uint32_t tokens;   // rows the recording has room for
+  uint32_t columns;  // real columns, 1 or more
+  float eps;
+};
+
+// Bindings  step, x, weight, out.
+// Shapes    x, out f32 [tokens][row_stride(columns)], weight f32 [columns]. Padding of out is 0.
+// Errors    device_limit.
+Status call_rms_norm(const Caps& caps, const RmsNormArgs& args, KernelCall* call, Error* error);
+
+}  // namespace nbl

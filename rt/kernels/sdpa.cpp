@@ -1,0 +1,105 @@
+#include "rt/kernels/sdpa.h"
+
+#include "rt/kernels/fold.h"
+#include "rt/kernels/variants.h"
+#include "rt/model/model.h"
+#include "spirv/sdpa.push.h"
+
+namespace nbl {
+namespace {
+
+constexpr uint32_t kBlockPositions = 64;
+constexpr uint32_t kMaxSplits = 64;
+constexpr float kLog2E = 1.44269504f;
+
+struct Tile {
+  uint32_t local;
+  uint32_t queries;  // that share the loads of a kv head's keys and values
+};
+
+// Each query costs 2 * head_dim / lane registers a lane. Four fit the 64 registers of small
+// embedded GPUs; wide devices and CPUs gain from eight.
+Tile tile_of(const Caps& caps, const SdpaArgs& args) {
+  const bool scalar = (caps.features & kScalarLoads) != 0;
+  const uint32_t most = scalar || caps.kind == DeviceKind::discrete ? 8 : 4;
+  const uint64_t queries = uint64_t{args.tokens} * (args.heads / args.kv_heads);
+  const uint64_t tiles = div_up(queries, uint64_t{most});
+  return {scalar ? 8u : 64u, static_cast<uint32_t>(div_up(queries, tiles))};
+}
+
+uint64_t tile_count(const Tile& tile, const SdpaArgs& args) {
+  const uint64_t queries = uint64_t{args.tokens} * (args.heads / args.kv_heads);
+  return div_up(queries, uint64_t{tile.queries});
+}
+
+void check(const SdpaArgs& args) {
+  NBL_ASSERT(args.tokens > 0 && args.kv_heads > 0 && args.heads % args.kv_heads == 0);
+  NBL_ASSERT(args.head_dim > 0 && args.head_dim % 4 == 0 && args.head_dim <= 256);
+  static_cast<void>(args);
+}
+
+}  // namespace
+
+uint32_t sdpa_splits(const Caps& caps, const SdpaArgs& args) {
+  check(args);
+  // A few cores are busy with the kv heads alone, and the second dispatch costs more than it
+  // brings.
+  if (caps.features & kScalarLoads) return 1;
+  const Tile tile = tile_of(caps, args);
+  const uint64_t groups = tile_count(tile, args) * args.kv_heads;
+  const uint64_t wanted = div_up(uint64_t{max_of(caps.lanes, 1u)}, groups * tile.local);
+  // A split that never has more than one block does not earn its part in sdpa_combine.
+  const uint64_t useful = div_up(args.context, 2 * kBlockPositions);
+  return static_cast<uint32_t>(
+      max_of(uint64_t{1}, min_of(min_of(wanted, useful), uint64_t{kMaxSplits})));
+}
+
+SdpaPartialBytes sdpa_partial_bytes(const SdpaArgs& args, uint32_t splits) {
+  if (splits <= 1) return {0, 0};
+  const uint64_t rows = uint64_t{splits} * args.tokens * args.heads;
+  return {rows * args.head_dim * 4, rows * 2 * 4};
+}
+
+Status call_sdpa(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error* error) {
+  check(args);
+  const Tile tile = tile_of(caps, args);
+  const uint32_t splits = args.splits == 0 ? sdpa_splits(caps, args) : args.splits;
+
+  KernelCall made;
+  const bool wide = args.head_dim % 8 == 0;
+  const VariantId id = !wide                            ? VariantId::sdpa_floor
+                       : (caps.features & kScalarLoads) ? VariantId::sdpa_quads
+                                                        : VariantId::sdpa_wide;
+  made.variant = static_cast<uint16_t>(id);
+  if (!fits(kVariants[made.variant], caps, tile.local, 0)) {
+    return fail(error, Code::device_limit, made.variant, kVariants[made.variant].name, tile.local,
+                caps.max_invocations);
+  }
+  made.spec_count = 4;
+  made.spec[0] = tile.local;
+  made.spec[1] = args.head_dim;
+  made.spec[2] = tile.queries;
+  made.spec[3] = kBlockPositions;
+  set_push(&made, SdpaPush{args.tokens, args.heads, args.kv_heads, args.heads / args.kv_heads,
+                           row_stride(args.heads * args.head_dim) / 4, args.context, splits,
+                           args.scale * kLog2E});
+  NBL_TRY(fold_groups(caps, tile_count(tile, args) * args.kv_heads * splits, &made, error));
+  *call = made;
+  return {};
+}
+
+Status call_sdpa_combine(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error* error) {
+  check(args);
+  const uint32_t splits = args.splits == 0 ? sdpa_splits(caps, args) : args.splits;
+  const uint32_t stride4 = row_stride(args.heads * args.head_dim) / 4;
+  KernelCall made;
+  made.spec_count = 1;
+  made.spec[0] = 64;
+  NBL_TRY(pick(Family::sdpa_combine, caps, made.spec[0], 0, &made.variant, error));
+  set_push(&made, SdpaCombinePush{args.tokens, args.heads, args.head_dim / 4, stride4, splits});
+  NBL_TRY(fold_items(caps, uint64_t{args.tokens} * stride4, &made, error));
+  *call = made;
+  return {};
+}
+
+}  // namespace nbl

@@ -1,0 +1,98 @@
+// The table of SPIR-V variants and the choice among them.
+//
+// Source  rt/kernels/variants.def (what there is, what it needs) joined with spirv/facts.def (what
+//         the compiled words use).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "rt/base/limits.h"
+#include "rt/base/status.h"
+#include "rt/kernels/caps.h"
+
+namespace nbl {
+
+// Kernels that compute the same thing with the same bindings and push constants.
+enum class Family : uint8_t {
+  embedding,
+  gemv,
+  gemm,
+  rms_norm,
+  rope,
+  update_cache,
+  rope_update_cache,
+  sdpa,
+  sdpa_combine,
+  swiglu,
+  add,
+  argmax,
+  sample,
+};
+inline constexpr uint32_t kFamilyCount = 13;
+
+namespace spirv {
+struct VariantFacts {
+  uint32_t bindings, push_bytes, local_x, shared_bytes, spec_count, word_count, crc32, capabilities;
+};
+#define NBL_FACTS(family, how, bindings, push, local, shared, spec, words, crc, capabilities) \
+  inline constexpr VariantFacts facts_##family##_##how{bindings, push,  local, shared,        \
+                                                       spec,     words, crc,   capabilities}; \
+  extern const uint32_t family##_##how[words];
+#include "spirv/facts.def"
+#undef NBL_FACTS
+}  // namespace spirv
+
+struct Variant {
+  const char* name;  // "<family>_<how>"
+  const uint32_t* words;
+  uint32_t word_bytes;
+  uint32_t needs;  // Feature
+  uint32_t crc32;  // of the words
+  Family family;
+  uint8_t bindings;    // storage buffers 0..bindings-1 of set 0
+  uint8_t spec_count;  // constant ids 0..spec_count-1
+  uint8_t push_bytes;
+  uint32_t local_x;       // with the specialisation constants' defaults
+  uint32_t shared_bytes;  // with the specialisation constants' defaults
+  uint32_t capabilities;  // mask over the rows of spirv/capabilities.def
+};
+
+// Index into kVariants of each row: VariantId::gemv_floor.
+enum class VariantId : uint16_t {
+#define NBL_VARIANT(family, how, source, needs, flags) family##_##how,
+#include "rt/kernels/variants.def"
+#undef NBL_VARIANT
+};
+
+inline constexpr Variant kVariants[] = {
+#define NBL_VARIANT(family_, how, source, needs_, flags)                          \
+  {.name = #family_ "_" #how,                                                     \
+   .words = spirv::family_##_##how,                                               \
+   .word_bytes = 4 * spirv::facts_##family_##_##how.word_count,                   \
+   .needs = needs_,                                                               \
+   .crc32 = spirv::facts_##family_##_##how.crc32,                                 \
+   .family = Family::family_,                                                     \
+   .bindings = static_cast<uint8_t>(spirv::facts_##family_##_##how.bindings),     \
+   .spec_count = static_cast<uint8_t>(spirv::facts_##family_##_##how.spec_count), \
+   .push_bytes = static_cast<uint8_t>(spirv::facts_##family_##_##how.push_bytes), \
+   .local_x = spirv::facts_##family_##_##how.local_x,                             \
+   .shared_bytes = spirv::facts_##family_##_##how.shared_bytes,                   \
+   .capabilities = spirv::facts_##family_##_##how.capabilities},
+#include "rt/kernels/variants.def"
+#undef NBL_VARIANT
+};
+inline constexpr uint32_t kVariantCount = sizeof kVariants / sizeof kVariants[0];
+
+// True where the device has the variant's features and room for one workgroup of it.
+//
+// Units  shared_bytes: what the specialised kernel takes; 0 = the variant's default.
+bool fits(const Variant& variant, const Caps& caps, uint32_t invocations, uint32_t shared_bytes);
+
+// The first variant of the family that fits a workgroup of `invocations`.
+//
+// Errors  device_limit (name = the family's floor variant): not even the floor fits.
+Status pick(Family family, const Caps& caps, uint32_t invocations, uint32_t shared_bytes,
+            uint16_t* variant, Error* error);
+
+}  // namespace nbl

@@ -1,0 +1,59 @@
+// What linear_gemv.comp and linear_tile.comp share: bindings, weight access and the epilogue.
+//
+// Layout  q4_t16k8 (rt/model/model.h) seen as uvec4: one holds 4 rows x 8 k, component = row;
+//         uvec4 ((n/16) * (K/8) + k/8) * 4 + (n%16)/4. Byte b of a component has k%8 = b in its low
+//         nibble and k%8 = b + 4 in its high one. Scales: the four of a quad of rows and one group
+//         are a uvec2 of f16 pairs at ((n/16) * (K/G) + k/G) * 4 + (n%16)/4.
+#include "common.glsl"
+#include "linear.push.h"
+
+layout(push_constant) uniform Push { LinearPush push; };
+layout(set = 0, binding = 1) readonly buffer X { vec4 x[]; };
+layout(set = 0, binding = 2) readonly buffer Nibbles { uvec4 weight[]; };
+layout(set = 0, binding = 3) readonly buffer Scales { uvec2 scales[]; };
+layout(set = 0, binding = 4) writeonly buffer Out { vec2 result[]; };
+layout(set = 0, binding = 6) readonly buffer Bias { float bias[]; };
+layout(set = 0, binding = 7) readonly buffer Residual { vec2 residual[]; };
+
+// uvec4 of the first eight k of a quad; the next eight are 4 further on.
+uint weight_base(uint quad) { return (quad / 4u) * push.k_words * 4u + quad % 4u; }
+
+// uvec2 of the first group of a quad; the next group is 4 further on.
+uint scale_base(uint quad) {
+  return (quad / 4u) * (push.k_words / (push.group_blocks * 4u)) * 4u + quad % 4u;
+}
+
+vec4 scales_at(uint index) {
+  const uvec2 words = scales[index];
+  return vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
+}
+
+// gate / (1 + e^-gate) * up. For gate below -88 the exponential is infinite and the quotient 0.
+float silu_times(float gate, float up) {
+  const float e = exp(-abs(gate));
+  return gate * (gate >= 0.0 ? 1.0 : e) / (1.0 + e) * up;
+}
+
+// Adds bias and residual or applies swiglu to four sums and stores them in output row t.
+void finish_quad(uint quad, uint t, vec4 sum) {
+  const uint n = push.row_begin + quad * 4u;
+  if ((push.flags & LINEAR_BIAS) != 0u) {
+    const uint last = push.rows - 1u;
+    const bvec4 live = lessThan(uvec4(n, n + 1u, n + 2u, n + 3u), uvec4(push.rows));
+    sum += mix(vec4(0.0),
+               vec4(bias[min(n, last)], bias[min(n + 1u, last)], bias[min(n + 2u, last)],
+                    bias[min(n + 3u, last)]),
+               live);
+  }
+  if ((push.flags & LINEAR_SWIGLU) != 0u) {
+    vec2 value = vec2(silu_times(sum.x, sum.y), silu_times(sum.z, sum.w));
+    const uint at = (t * push.out_stride + n / 2u) / 2u;
+    if ((push.flags & LINEAR_RESIDUAL) != 0u) value += residual[at];
+    result[at] = value;
+    return;
+  }
+  const uint at = (t * push.out_stride + n) / 2u;
+  if ((push.flags & LINEAR_RESIDUAL) != 0u) sum += vec4(residual[at], residual[at + 1u]);
+  result[at] = sum.xy;
+  result[at + 1u] = sum.zw;
+}

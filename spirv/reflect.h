@@ -1,0 +1,22 @@
+// What a SPIR-V module asks of a device, read from its words.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace nbl::spirv {
+
+struct Facts {
+  uint32_t bindings = 0;      // highest binding + 1, set 0
+  uint32_t push_bytes = 0;
+  uint32_t local_x = 1;       // with the specialisation constants' defaults
+  uint32_t shared_bytes = 0;  // with the specialisation constants' defaults
+  uint32_t spec_count = 0;    // highest constant id + 1
+  uint32_t capability_mask = 0;
+};
+
+// Errors  std::runtime_error: not a module, a capability that is not in capabilities.def, a
+//         descriptor set other than 0, a workgroup that is not 1-D.
+Facts reflect(const std::vector<uint32_t>& words);
+
+}  // namespace nbl::spirv

@@ -1,0 +1,24 @@
+// Push constants of rope_update_cache.comp, read by GLSL and C++.
+#ifndef NBL_SPIRV_ROPE_UPDATE_CACHE_PUSH_H
+#define NBL_SPIRV_ROPE_UPDATE_CACHE_PUSH_H
+#ifdef __cplusplus
+#include <cstdint>
+namespace nbl {
+using uint = uint32_t;
+#endif
+
+struct RopeUpdateCachePush {
+  uint q_columns;   /* heads * head_dim */
+  uint kv_columns;  /* kv_heads * head_dim */
+  uint qkv_stride;  /* floats from one row of qkv to the next */
+  uint q_stride;    /* floats from one row of q to the next */
+  uint head_dim;
+  uint rotary_dim;
+  uint pair_offset; /* from a pair's first element to its second: 1 or rotary_dim / 2 */
+  uint context;     /* positions the caches have room for */
+};
+
+#ifdef __cplusplus
+}  // namespace nbl
+#endif
+#endif
