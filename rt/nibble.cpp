@@ -1,0 +1,320 @@
+// The C API of rt/nibble.h over the engine: arguments in, statuses out.
+#include "rt/nibble.h"
+
+#include <cstring>
+
+#include "rt/engine.h"
+#include "rt/kernels/variants.h"
+#include "rt/text/detokenize.h"
+#include "rt/text/spm.h"
+#include "rt/vk/result.h"
+
+struct nbl_engine : nbl::Engine {};
+
+namespace nbl {
+namespace {
+
+nbl_status report(Status status, const Error& error, nbl_error* out) {
+  if (!status.ok() && out != nullptr) {
+    out->status = status.bits();
+    out->value = error.value;
+    out->limit = error.limit;
+    memcpy(out->name, error.name, sizeof out->name);
+  }
+  return status.bits();
+}
+
+// True for failures after which the device's state is not known.
+bool fatal(Code code) {
+  return code == Code::device_lost || code == Code::gpu_timeout || code == Code::vulkan_call;
+}
+
+// Runs `work` unless the engine is dead, and lets it die of a device error.
+template <typename Work>
+nbl_status run(nbl_engine* engine, nbl_error* out, const Work& work) {
+  Error error;
+  if (engine == nullptr) {
+    return report(fail(&error, Code::missing_argument, 0, "engine"), error, out);
+  }
+  if (engine->dead) {
+    return report(fail(&error, Code::engine_dead, 0, engine->dead_call), error, out);
+  }
+  const Status status = work(&error);
+  if (fatal(status.code())) {
+    engine->dead = true;
+    memcpy(engine->dead_call, error.name, sizeof engine->dead_call);
+  }
+  return report(status, error, out);
+}
+
+nbl_status missing(const char* name, nbl_error* out) {
+  Error error;
+  return report(fail(&error, Code::missing_argument, 0, name), error, out);
+}
+
+Status tokenizer_of(const nbl_engine* engine, TokenizerTables* tables, Error* error) {
+  if (engine == nullptr) return fail(error, Code::missing_argument, 0, "engine");
+  if (!engine->model.tokenizer(tables)) return fail(error, Code::no_tokenizer, 0, {});
+  return {};
+}
+
+static_assert(sizeof(Decoder) == sizeof(nbl_decoder));
+static_assert(sizeof(nbl_error::name) == sizeof(Error::name));
+
+constexpr uint32_t kQueryBatch = 32;
+
+// Reads the timestamps of one phase, a batch at a time, and writes the times between them.
+Status read_timings(const Engine& e, const Phase& phase, const PhaseCommands& commands,
+                    nbl_timing* timings, Error* error) {
+  const uint32_t bits = e.plan.caps.timestamp_bits;
+  const uint64_t mask = bits >= 64 ? ~0ull : (1ull << bits) - 1;
+  const double period = static_cast<double>(e.plan.caps.timestamp_period_ns);
+  const uint32_t count = static_cast<uint32_t>(phase.dispatches.size());
+  uint64_t ticks[kQueryBatch + 1] = {};
+  uint64_t origin = 0;
+  for (uint32_t first = 0; first < count; first += kQueryBatch) {
+    const uint32_t batch = min_of(kQueryBatch, count - first);
+    NBL_VK(e.device, error, GetQueryPoolResults, e.device.device, commands.queries, first,
+           batch + 1, sizeof ticks, ticks, sizeof ticks[0],
+           VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
+    if (first == 0) origin = ticks[0];
+    for (uint32_t i = 0; i < batch; ++i) {
+      nbl_timing& t = timings[first + i];
+      t.start_ns = static_cast<uint64_t>(static_cast<double>((ticks[i] - origin) & mask) * period);
+      t.duration_ns =
+          static_cast<uint64_t>(static_cast<double>((ticks[i + 1] - ticks[i]) & mask) * period);
+    }
+  }
+  return {};
+}
+
+void describe_dispatch(const Engine& e, const Dispatch& d, nbl_timing* t) {
+  const Variant& variant = kVariants[d.call.variant];
+  t->kernel = variant.name;
+  const std::string_view op = e.model.op(d.op).name;
+  const size_t length = min_of(op.size(), sizeof t->op - 1);
+  memcpy(t->op, op.data(), length);
+  t->op[length] = 0;
+  memcpy(t->grid, d.call.grid, sizeof t->grid);
+  t->local_size = d.call.spec_count > 0 ? d.call.spec[0] : variant.local_x;
+  t->bytes = d.bytes + d.bytes_per_position * e.sequence.position;
+}
+
+}  // namespace
+}  // namespace nbl
+
+using namespace nbl;
+
+size_t nbl_error_text(const nbl_error* error, char* text, size_t text_bytes) {
+  if (error == nullptr || text == nullptr) return 0;
+  Error copy;
+  const uint32_t code = error->status & 0xffu;
+  if (code > static_cast<uint32_t>(Code::bad_token_text)) return 0;
+  copy.status = Status(static_cast<Code>(code), error->status >> 8);
+  copy.value = error->value;
+  copy.limit = error->limit;
+  memcpy(copy.name, error->name, sizeof copy.name);
+  copy.name[sizeof copy.name - 1] = 0;
+  return describe(copy, text, text_bytes);
+}
+
+const char* nbl_status_name(nbl_status status) {
+  const uint32_t code = status & 0xffu;
+  if (code > static_cast<uint32_t>(Code::bad_token_text)) return "unknown";
+  return code_name(static_cast<Code>(code));
+}
+
+nbl_status nbl_memory_needed(const nbl_config* config, nbl_memory* memory, nbl_error* error) {
+  if (config == nullptr) return missing("config", error);
+  if (memory == nullptr) return missing("memory", error);
+  Error facts;
+  return report(measure_engine(*config, memory, &facts), facts, error);
+}
+
+nbl_status nbl_open(const nbl_config* config, nbl_engine** engine, nbl_error* error) {
+  if (config == nullptr) return missing("config", error);
+  if (engine == nullptr) return missing("engine", error);
+  Error facts;
+  Engine* e = nullptr;
+  const Status status = open_engine(*config, &e, &facts);
+  if (status.ok()) *engine = static_cast<nbl_engine*>(e);
+  return report(status, facts, error);
+}
+
+void nbl_close(nbl_engine* engine) {
+  if (engine != nullptr) close_engine(engine);
+}
+
+nbl_status nbl_set_sampling(nbl_engine* engine, const nbl_sampling* sampling, nbl_error* error) {
+  if (sampling == nullptr) return missing("sampling", error);
+  return run(engine, error, [&](Error* facts) -> Status {
+    // Written so that NaN is refused too.
+    if (!(sampling->temperature >= 0.0f && sampling->temperature <= 1000.0f)) {
+      return fail(facts, Code::bad_argument, 0, "temperature (not 0..1000)", 0, 1000);
+    }
+    if (!(sampling->top_p >= 0.0f && sampling->top_p <= 1.0f)) {
+      return fail(facts, Code::bad_argument, 0, "top_p (not 0..1)", 0, 1);
+    }
+    const float top_p = sampling->top_p > 0.0f ? sampling->top_p : 1.0f;
+    engine->sequence.sampling = {sampling->temperature, sampling->top_k, top_p, sampling->seed};
+    return {};
+  });
+}
+
+nbl_status nbl_evaluate(nbl_engine* engine, const uint32_t* tokens, uint32_t count,
+                        nbl_error* error) {
+  if (tokens == nullptr && count > 0) return missing("tokens", error);
+  return run(engine, error, [&](Error* facts) {
+    return evaluate(engine->stepper(), {tokens, count}, &engine->sequence, facts);
+  });
+}
+
+nbl_status nbl_next_token(const nbl_engine* engine, uint32_t* token, nbl_error* error) {
+  if (engine == nullptr) return missing("engine", error);
+  if (token == nullptr) return missing("token", error);
+  if (!engine->sequence.has_next) {
+    Error facts;
+    return report(fail(&facts, Code::nothing_evaluated, 0, {}), facts, error);
+  }
+  *token = engine->sequence.next;
+  return 0;
+}
+
+nbl_status nbl_generate(nbl_engine* engine, uint32_t limit, uint32_t* tokens, uint32_t* count,
+                        nbl_error* error) {
+  if (tokens == nullptr) return missing("tokens", error);
+  if (count == nullptr) return missing("count", error);
+  return run(engine, error, [&](Error* facts) {
+    return generate(engine->stepper(), {tokens, limit}, count, &engine->sequence, facts);
+  });
+}
+
+uint32_t nbl_position(const nbl_engine* engine) {
+  return engine == nullptr ? 0 : engine->sequence.position;
+}
+
+nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error) {
+  return run(engine, error, [&](Error* facts) -> Status {
+    Sequence& sequence = engine->sequence;
+    if (position > sequence.position) {
+      return fail(facts, Code::bad_argument, 0, "position", position, sequence.position);
+    }
+    sequence.position = position;
+    sequence.has_next = false;
+    sequence.logits_rows = 0;
+    return {};
+  });
+}
+
+nbl_status nbl_logits(nbl_engine* engine, float* logits, size_t logits_count, uint32_t* rows,
+                      nbl_error* error) {
+  if (logits == nullptr) return missing("logits", error);
+  if (rows == nullptr) return missing("rows", error);
+  return run(engine, error, [&](Error* facts) {
+    return read_logits(engine->stepper(), engine->sequence, {logits, logits_count}, rows, facts);
+  });
+}
+
+void nbl_get_info(const nbl_engine* engine, nbl_info* info) {
+  if (engine == nullptr || info == nullptr) return;
+  const Plan& plan = engine->plan;
+  *info = {};
+  info->model_name = engine->model.name().empty() ? "" : engine->model.name().data();
+  info->architecture = engine->model.architecture().data();
+  info->device_name = engine->device.caps.name;
+  info->vocab_size = plan.vocab_size;
+  info->context = plan.options.context;
+  info->prefill_chunk = plan.options.prefill_chunk;
+  info->max_burst = plan.options.max_burst;
+  info->decode_dispatches = static_cast<uint32_t>(plan.decode.dispatches.size());
+  info->decode_barriers = plan.decode.barrier_count;
+  info->prefill_dispatches = static_cast<uint32_t>(plan.prefill.dispatches.size());
+  info->prefill_barriers = plan.prefill.barrier_count;
+  info->decode_weight_bytes = plan.decode.weight_bytes;
+  TokenizerTables tables{};
+  info->has_tokenizer = engine->model.tokenizer(&tables) ? 1 : 0;
+  info->bos = info->has_tokenizer != 0 ? tables.bos : -1;
+  info->eos = info->has_tokenizer != 0 ? tables.eos : -1;
+  const PoolStats stats = engine->pool.stats();
+  info->driver_allocations_setup = static_cast<uint32_t>(engine->setup_allocations);
+  info->driver_allocations_after = static_cast<uint32_t>(stats.sealed_requests);
+  info->driver_pool_peak = stats.all.peak_bytes;
+  info->memory = engine->memory;
+}
+
+int nbl_is_stop_token(const nbl_engine* engine, uint32_t token) {
+  return engine != nullptr && is_stop_token(engine->model, token) ? 1 : 0;
+}
+
+size_t nbl_tokenize_scratch_bytes(size_t text_bytes) { return spm_scratch_bytes(text_bytes); }
+
+nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes, int add_bos,
+                        void* scratch, size_t scratch_bytes, uint32_t* tokens, size_t capacity,
+                        size_t* count, nbl_error* error) {
+  if (text == nullptr && text_bytes > 0) return missing("text", error);
+  if (scratch == nullptr) return missing("scratch", error);
+  if (tokens == nullptr && capacity > 0) return missing("tokens", error);
+  if (count == nullptr) return missing("count", error);
+  Error facts;
+  TokenizerTables tables{};
+  Status status = tokenizer_of(engine, &tables, &facts);
+  if (status.ok()) {
+    status = spm_encode(tables, {text, text_bytes}, add_bos != 0,
+                        {static_cast<std::byte*>(scratch), scratch_bytes}, {tokens, capacity},
+                        count, &facts);
+  }
+  return report(status, facts, error);
+}
+
+size_t nbl_max_piece_bytes(const nbl_engine* engine) {
+  TokenizerTables tables{};
+  return tokenizer_of(engine, &tables, nullptr).ok() ? max_piece_bytes(tables) : 0;
+}
+
+nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32_t token, char* text,
+                          size_t text_bytes, size_t* length, nbl_error* error) {
+  if (decoder == nullptr) return missing("decoder", error);
+  if (text == nullptr) return missing("text", error);
+  if (length == nullptr) return missing("length", error);
+  Error facts;
+  TokenizerTables tables{};
+  Status status = tokenizer_of(engine, &tables, &facts);
+  if (status.ok()) {
+    status = detokenize(tables, reinterpret_cast<Decoder*>(decoder), token, {text, text_bytes},
+                        length, &facts);
+  }
+  return report(status, facts, error);
+}
+
+nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_bytes, size_t* length,
+                                nbl_error* error) {
+  if (decoder == nullptr) return missing("decoder", error);
+  if (text == nullptr) return missing("text", error);
+  if (length == nullptr) return missing("length", error);
+  Error facts;
+  return report(detokenize_flush(reinterpret_cast<Decoder*>(decoder), {text, text_bytes}, length,
+                                 &facts),
+                facts, error);
+}
+
+nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,
+                       uint32_t* count, nbl_error* error) {
+  if (timings == nullptr) return missing("timings", error);
+  if (count == nullptr) return missing("count", error);
+  return run(engine, error, [&](Error* facts) -> Status {
+    const bool second = prefill != 0 && !engine->plan.prefill.dispatches.empty();
+    const Phase& phase = second ? engine->plan.prefill : engine->plan.decode;
+    const PhaseCommands& commands = second ? engine->recording.prefill : engine->recording.decode;
+    if (commands.queries == VK_NULL_HANDLE) return fail(facts, Code::no_timestamps, 0, {});
+    const uint32_t needed = static_cast<uint32_t>(phase.dispatches.size());
+    if (capacity < needed) {
+      return fail(facts, Code::output_too_small, 0, "the timings array", needed, capacity);
+    }
+    for (uint32_t i = 0; i < needed; ++i) {
+      describe_dispatch(*engine, phase.dispatches[i], &timings[i]);
+    }
+    NBL_TRY(read_timings(*engine, phase, commands, timings, facts));
+    *count = needed;
+    return {};
+  });
+}

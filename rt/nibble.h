@@ -1,0 +1,229 @@
+/* nibble: 4-bit language models on embedded GPUs through Vulkan. The public C API.
+ *
+ *   nbl_config config = {0};
+ *   config.get_instance_proc_addr = ...;         // from the Vulkan loader or the driver
+ *   config.model = bytes; config.model_bytes = size;
+ *   nbl_memory need;
+ *   if (nbl_memory_needed(&config, &need, &error)) ...
+ *   config.arena = block; config.arena_bytes = need.host_bytes;
+ *   nbl_engine* engine;
+ *   if (nbl_open(&config, &engine, &error)) ...
+ *   nbl_evaluate(engine, prompt, prompt_count, &error);
+ *   nbl_generate(engine, 32, tokens, &count, &error);
+ *   nbl_close(engine);
+ *
+ * Every function returns 0 for success or a status; the nbl_error beside it (may be NULL) then holds
+ * the facts, and nbl_error_text() makes a sentence of them. A failed call leaves its outputs
+ * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, vulkan_call or
+ * engine_dead: then only nbl_close() is left, after which the engine can be opened again in the same
+ * arena. Nothing is allocated from any heap, and nothing at all after nbl_open().
+ *
+ * One thread per engine. Engines share nothing: several may live side by side.
+ */
+#ifndef NBL_NIBBLE_H
+#define NBL_NIBBLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* 0 is success. Low 8 bits: a code from rt/base/status.def; the rest: which op, tensor or call. */
+typedef uint32_t nbl_status;
+
+typedef struct nbl_error {
+  nbl_status status;
+  uint64_t value;
+  uint64_t limit;
+  char name[64];
+} nbl_error;
+
+/* Writes one clear sentence, zero-terminated and cut to text_bytes; returns its length. */
+size_t nbl_error_text(const nbl_error* error, char* text, size_t text_bytes);
+
+/* The name of a status's code: "context_full". Static storage. */
+const char* nbl_status_name(nbl_status status);
+
+typedef struct nbl_engine nbl_engine;
+
+/* A function pointer as vkGetInstanceProcAddr returns it; cast the loader's to this type. */
+typedef void (*nbl_void_fn)(void);
+typedef nbl_void_fn (*nbl_get_instance_proc_addr)(void* instance, const char* name);
+
+/* Called with one line of text at a time, during nbl_open() only. */
+typedef void (*nbl_log_fn)(void* user, const char* line);
+
+/* Pipeline cache: load returns how many bytes it wrote to `data` (at most `size`; 0 = none), store
+ * gets the bytes to keep. Both are called during nbl_open() only. */
+typedef size_t (*nbl_cache_load_fn)(void* user, void* data, size_t size);
+typedef void (*nbl_cache_store_fn)(void* user, const void* data, size_t size);
+
+enum {
+  NBL_LOGITS_NONE = 0, /* nothing is read back but token ids */
+  NBL_LOGITS_LAST = 1, /* the logits of the last token of each evaluation can be read */
+  NBL_LOGITS_ALL = 2   /* of every token */
+};
+
+enum {
+  NBL_FLAG_FLOOR_KERNELS = 1u << 0,  /* only kernels inside Vulkan 1.1's minimums */
+  NBL_FLAG_TIMESTAMPS = 1u << 1,     /* per-kernel GPU times, see nbl_timings() */
+  NBL_FLAG_VERIFY_HASHES = 1u << 2,  /* check every weight segment's SHA-256 in nbl_open() */
+  NBL_FLAG_NO_IMPORT = 1u << 3,      /* never import the model's memory, always copy */
+  NBL_FLAG_REFUSE_DRIVER_ALLOCATIONS = 1u << 4, /* refuse driver host memory after nbl_open() */
+  NBL_FLAG_STAGE_WEIGHTS = 1u << 5   /* copy weights through the staging window even where the
+                                        device memory can be written directly */
+};
+
+/* Zero means "the default" in every field but the first three. */
+typedef struct nbl_config {
+  nbl_get_instance_proc_addr get_instance_proc_addr;
+  const void* model;   /* borrowed until nbl_close(); 64-byte aligned, page-aligned to be imported */
+  size_t model_bytes;
+  void* arena;         /* borrowed until nbl_close(); 64-byte aligned; unused by nbl_memory_needed */
+  size_t arena_bytes;
+
+  int32_t device;      /* 1 + index in vkEnumeratePhysicalDevices order; 0 = first that fits,
+                          GPUs before CPU implementations */
+  uint32_t flags;
+  uint32_t context;       /* positions; default and limit: the model's context length */
+  uint32_t prefill_chunk; /* tokens a prefill step takes; default: the model's */
+  uint32_t max_burst;     /* decode steps a submit may hold; default 32 */
+  uint32_t logits;        /* NBL_LOGITS_* */
+  uint32_t driver_pool_bytes; /* host memory set aside for the driver; default 8 MiB */
+  uint32_t staging_bytes;     /* window for copying weights; default 4 MiB */
+  uint32_t timeout_ms;        /* a submit that takes longer is an error; default 60000 */
+  uint64_t device_memory_limit; /* bytes; 0 = none */
+
+  nbl_log_fn log;
+  nbl_cache_load_fn cache_load;
+  nbl_cache_store_fn cache_store;
+  void* user; /* handed to the three above */
+} nbl_config;
+
+/* What an engine takes, exactly. */
+typedef struct nbl_memory {
+  uint64_t host_bytes;        /* the arena, everything included */
+  uint64_t driver_pool_bytes; /* the part of it set aside for the driver */
+  uint64_t weight_bytes;      /* device memory */
+  uint64_t kv_bytes;
+  uint64_t activation_bytes;
+  uint64_t io_bytes;
+  uint64_t device_bytes;      /* all of the four above as allocated, rounding included */
+  uint64_t staging_bytes;     /* given back at the end of nbl_open(), not part of device_bytes */
+  uint64_t imported_bytes;    /* weights read where the model lies: no device memory */
+} nbl_memory;
+
+/* Sizes for this model on this machine's device with these options. Opens and closes a Vulkan
+ * instance, whose host allocations come from config->arena (256 KiB is enough for that). */
+nbl_status nbl_memory_needed(const nbl_config* config, nbl_memory* memory, nbl_error* error);
+
+/* Brings an engine up in config->arena and seals it. Everything in config is copied; the model and
+ * the arena stay borrowed. */
+nbl_status nbl_open(const nbl_config* config, nbl_engine** engine, nbl_error* error);
+
+/* Destroys everything the engine made; the arena and the model are the caller's again. NULL is
+ * allowed. */
+void nbl_close(nbl_engine* engine);
+
+/* How the next token is chosen. Applied by the following evaluations until changed. */
+typedef struct nbl_sampling {
+  float temperature; /* 0 = the most likely token */
+  uint32_t top_k;    /* only among the k most likely; 0 = off */
+  float top_p;       /* only among the smallest set with this probability; 0 or 1 = off */
+  uint64_t seed;     /* same model, device, seed and tokens: same choice, whatever the burst size */
+} nbl_sampling;
+nbl_status nbl_set_sampling(nbl_engine* engine, const nbl_sampling* sampling, nbl_error* error);
+
+/* Runs `count` tokens (at least 1) at the engine's position, in chunks of prefill_chunk, and samples
+ * the token that follows. Errors: token_out_of_range, context_full (nothing was evaluated). */
+nbl_status nbl_evaluate(nbl_engine* engine, const uint32_t* tokens, uint32_t count,
+                        nbl_error* error);
+
+/* The token sampled by the last evaluation; it is not in the context until evaluated. */
+nbl_status nbl_next_token(const nbl_engine* engine, uint32_t* token, nbl_error* error);
+
+/* Continues: tokens[0] is the token sampled before; it and the following ones are evaluated on the
+ * GPU without a round trip, at most max_burst of them in one submit. Writes *count = 1..limit tokens:
+ * less than `limit` where a stop token came (it is the last one written) or the context filled up.
+ * The position moves by *count. Errors: nothing_evaluated, context_full (no room for even one). */
+nbl_status nbl_generate(nbl_engine* engine, uint32_t limit, uint32_t* tokens, uint32_t* count,
+                        nbl_error* error);
+
+/* Positions in use. nbl_rewind() forgets everything from `position` on (0 = start over); the next
+ * call must be nbl_evaluate(). */
+uint32_t nbl_position(const nbl_engine* engine);
+nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error);
+
+/* Logits of the last nbl_evaluate() (or of the last step of nbl_generate()), float32 [rows][vocab].
+ * NBL_LOGITS_LAST: one row. NBL_LOGITS_ALL: the rows of the last chunk; evaluate at most
+ * prefill_chunk tokens at a time to see all. *rows says how many were written. */
+nbl_status nbl_logits(nbl_engine* engine, float* logits, size_t logits_count, uint32_t* rows,
+                      nbl_error* error);
+
+typedef struct nbl_info {
+  const char* model_name;     /* in the model or engine, valid until nbl_close() */
+  const char* architecture;
+  const char* device_name;
+  uint32_t vocab_size;
+  uint32_t context;
+  uint32_t prefill_chunk;
+  uint32_t max_burst;
+  uint32_t decode_dispatches;  /* in one decode step */
+  uint32_t decode_barriers;
+  uint32_t prefill_dispatches; /* in one prefill step */
+  uint32_t prefill_barriers;
+  uint64_t decode_weight_bytes; /* weight bytes a decode step reads */
+  int32_t bos, eos;             /* -1 = none */
+  uint32_t has_tokenizer;
+  uint32_t driver_allocations_setup; /* driver host allocations during nbl_open() */
+  uint32_t driver_allocations_after; /* and since */
+  uint64_t driver_pool_peak;         /* bytes of the pool in use at most */
+  nbl_memory memory;
+} nbl_info;
+void nbl_get_info(const nbl_engine* engine, nbl_info* info);
+
+/* True (1) for the model's stop tokens. */
+int nbl_is_stop_token(const nbl_engine* engine, uint32_t token);
+
+/* Text to token ids. Writes at most `capacity` ids; *count is the number written. `scratch` is
+ * working memory of at least nbl_tokenize_scratch_bytes(text_bytes), 8-byte aligned. add_bos puts the
+ * model's BOS in front where it has one and wants it. Errors: no_tokenizer, output_too_small. */
+size_t nbl_tokenize_scratch_bytes(size_t text_bytes);
+nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes, int add_bos,
+                        void* scratch, size_t scratch_bytes, uint32_t* tokens, size_t capacity,
+                        size_t* count, nbl_error* error);
+
+/* Token ids to text, one at a time. Bytes of an incomplete UTF-8 character are held back until it is
+ * complete; nbl_detokenize_flush() gives what is left. A zeroed decoder starts a text. `text` needs
+ * nbl_max_piece_bytes() + 4 bytes. */
+typedef struct nbl_decoder {
+  uint8_t held[4];
+  uint8_t held_count;
+  uint8_t begun;
+} nbl_decoder;
+size_t nbl_max_piece_bytes(const nbl_engine* engine);
+nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32_t token, char* text,
+                          size_t text_bytes, size_t* length, nbl_error* error);
+nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_bytes, size_t* length,
+                                nbl_error* error);
+
+/* GPU time of each dispatch of the last decode (or prefill) step; needs NBL_FLAG_TIMESTAMPS. */
+typedef struct nbl_timing {
+  const char* kernel; /* the SPIR-V variant, static storage */
+  char op[48];        /* the op's name in the model, cut to fit */
+  uint32_t grid[3];
+  uint32_t local_size;
+  uint64_t start_ns;  /* since the first dispatch began */
+  uint64_t duration_ns;
+  uint64_t bytes;     /* weights, caches and activations it reads and writes, estimated */
+} nbl_timing;
+nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,
+                       uint32_t* count, nbl_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* NBL_NIBBLE_H */

@@ -1,0 +1,164 @@
+#include "rt/plan/phase.h"
+
+#include "rt/base/checked.h"
+#include "rt/plan/place.h"
+
+namespace nbl {
+namespace {
+
+// Rows that a window of a q4 weight begins at: four pairs of tiles, so that the scales of each start
+// at a multiple of 256 bytes too.
+constexpr uint32_t kWindowRows = 128;
+constexpr uint32_t kPairRows = 32;
+
+}  // namespace
+
+PhaseBuilder::PhaseBuilder(const Model& model, const Plan& plan, uint32_t tokens,
+                           std::span<Dispatch> dispatches, std::span<Value> values)
+    : model_(model),
+      plan_(plan),
+      tokens_(tokens),
+      dispatches_(dispatches),
+      values_(values),
+      value_count_(model.tensor_count()) {}
+
+Status PhaseBuilder::build(Error* error) {
+  for (uint32_t i = 0; i < model_.op_count(); ++i) {
+    op_index_ = i;
+    NBL_TRY(add_op(i, model_.op(i), error));
+  }
+  return {};
+}
+
+Status PhaseBuilder::add_op(uint32_t index, const Op& op, Error* error) {
+  op_index_ = index;
+  switch (op.kind) {
+    case OpKind::embedding_q4gsw:
+      return add_embedding(op, error);
+    case OpKind::rms_norm: {
+      const uint32_t x = static_cast<uint32_t>(op.inputs[0]);
+      const uint32_t columns = model_.tensor(x).columns();
+      return add_rms_norm(x, op.inputs[1], op.eps, define(op.outputs[0], tokens_, columns), error);
+    }
+    case OpKind::linear_q4gsw:
+      return add_linear(op, error);
+    case OpKind::rope:
+      return add_rope(op, error);
+    case OpKind::update_cache:
+      return add_cache(op, error);
+    case OpKind::rope_update_cache:
+      return add_rope_cache(op, error);
+    case OpKind::sdpa_with_kv_cache:
+      return add_sdpa(op, error);
+    case OpKind::swiglu:
+    case OpKind::add:
+      return add_elementwise(op, error);
+    case OpKind::sample:
+      return add_sample(op, error);
+  }
+  return {};
+}
+
+// The next dispatch, its call set and the step buffer bound first, as every kernel wants it.
+Dispatch* PhaseBuilder::open(const KernelCall& call) {
+  Dispatch* dispatch =
+      dispatch_count_ < dispatches_.size() ? &dispatches_[dispatch_count_] : &spare_;
+  *dispatch = {};
+  dispatch->call = call;
+  dispatch->op = op_index_;
+  return dispatch;
+}
+
+void PhaseBuilder::bind(Dispatch* dispatch, const Binding& binding) {
+  dispatch->bindings[dispatch->binding_count++] = binding;
+  if (binding.operand == Operand::value && binding.id < values_.size()) {
+    Value& value = values_[binding.id];
+    if (binding.write && value.first_use > dispatch_count_) value.first_use = dispatch_count_;
+    if (value.last_use < dispatch_count_) value.last_use = dispatch_count_;
+  }
+  if (binding.operand == Operand::segment) weight_bytes_ += binding.bytes;
+  if (binding.operand != Operand::state) dispatch->bytes += binding.bytes;
+}
+
+void PhaseBuilder::close(Dispatch*) { ++dispatch_count_; }
+
+// Gives a tensor of the model its value for this phase.
+uint32_t PhaseBuilder::define(int32_t tensor, uint32_t rows, uint32_t columns) {
+  const uint32_t id = static_cast<uint32_t>(tensor);
+  if (id < values_.size()) {
+    values_[id] = {tensor, ~0u, 0, uint64_t{rows} * row_stride(columns) * 4, 0};
+  }
+  return id;
+}
+
+uint32_t PhaseBuilder::scratch(uint64_t bytes) {
+  const uint32_t id = value_count_++;
+  if (id < values_.size()) values_[id] = {-1, ~0u, 0, bytes, 0};
+  return id;
+}
+
+Binding PhaseBuilder::step(bool write) const {
+  return {Operand::step, true, write, 0, 0, 0, plan_.step.bytes};
+}
+
+Binding PhaseBuilder::value(uint32_t id, bool write) const {
+  const uint64_t bytes = id < values_.size() ? values_[id].bytes : 0;
+  return {Operand::value, !write, write, id, 0, 0, bytes};
+}
+
+Binding PhaseBuilder::whole_weight(int32_t tensor) const {
+  const Tensor t = model_.tensor(static_cast<uint32_t>(tensor));
+  const uint32_t segment = static_cast<uint32_t>(t.data);
+  return {Operand::segment, true, false, segment, 0, 0, model_.segment(segment).size};
+}
+
+Binding PhaseBuilder::cache(int32_t tensor, bool write) const {
+  const uint32_t id = static_cast<uint32_t>(tensor);
+  return {Operand::state, !write, write, id, 0, 0,
+          state_bytes(model_.tensor(id), plan_.options.context)};
+}
+
+// The window from `row` on: what the device's binding range, the parts that the segments are cut
+// into, and the caller's limit leave.
+Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t most_rows,
+                                 Window* window, Error* error) {
+  const uint64_t data_pair = q4_data_bytes(kPairRows, weight.columns(), weight.group_size);
+  const uint64_t scale_pair = q4_scale_bytes(kPairRows, weight.columns(), weight.group_size);
+  const uint32_t rows = q4_padded_rows(weight.shape[0]);
+  const uint64_t range = plan_.caps.max_storage_range_bytes;
+  uint64_t most = min_of<uint64_t>(most_rows, range / data_pair * kPairRows);
+  most = min_of(most, range / scale_pair * kPairRows);
+  const uint32_t part_rows = rows_in_part(weight, plan_);
+  if (part_rows != 0) most = min_of<uint64_t>(most, part_rows - row % part_rows);
+  uint32_t count = rows - row;
+  if (count > most) {
+    count = static_cast<uint32_t>(most) / kWindowRows * kWindowRows;
+    if (count == 0) {
+      return fail(error, Code::device_limit, op_index_, weight.name, data_pair * 4, range);
+    }
+  }
+  const uint64_t pair = row / kPairRows;
+  const uint64_t pairs = count / kPairRows;
+  window->begin = row;
+  window->count = count;
+  window->data = {Operand::segment,  true, false, static_cast<uint32_t>(weight.data), 0,
+                  pair * data_pair, pairs * data_pair};
+  window->scales = {Operand::segment,   true, false, static_cast<uint32_t>(weight.scales), 0,
+                    pair * scale_pair, pairs * scale_pair};
+  return {};
+}
+
+// Rows of a linear that the device gets through within the limit for one dispatch, by its
+// estimated speed.
+uint32_t PhaseBuilder::rows_within_time(const Tensor& weight, uint32_t tokens) const {
+  const Caps& caps = plan_.caps;
+  const uint64_t columns = q4_padded_columns(weight.columns(), weight.group_size);
+  const uint64_t row_bytes = max_of<uint64_t>(1, columns * 9 / 16);
+  const uint64_t row_flops = 2 * columns * tokens;
+  const uint64_t bytes = uint64_t{caps.dispatch_limit_us} * caps.gigabytes_per_s * 1000;
+  const uint64_t flops = uint64_t{caps.dispatch_limit_us} * caps.gigaflops * 1000;
+  const uint64_t rows = min_of(bytes / row_bytes, flops / max_of<uint64_t>(1, row_flops));
+  return static_cast<uint32_t>(min_of<uint64_t>(max_of<uint64_t>(rows, kWindowRows), kMaxDim));
+}
+
+}  // namespace nbl

@@ -1,0 +1,253 @@
+// One function an op: its kernels' contracts and the buffers they name.
+#include "rt/kernels/add.h"
+#include "rt/kernels/embedding.h"
+#include "rt/kernels/linear.h"
+#include "rt/kernels/rms_norm.h"
+#include "rt/kernels/rope.h"
+#include "rt/kernels/rope_update_cache.h"
+#include "rt/kernels/sample.h"
+#include "rt/kernels/sdpa.h"
+#include "rt/kernels/swiglu.h"
+#include "rt/kernels/update_cache.h"
+#include "rt/plan/phase.h"
+#include "rt/plan/place.h"
+
+namespace nbl {
+namespace {
+
+uint32_t id_of(int32_t tensor) { return static_cast<uint32_t>(tensor); }
+
+}  // namespace
+
+Status PhaseBuilder::add_embedding(const Op& op, Error* error) {
+  const Tensor weight = model_.tensor(id_of(op.inputs[1]));
+  const uint32_t rows = q4_padded_rows(weight.shape[0]);
+  const uint32_t out = define(op.outputs[0], tokens_, weight.columns());
+  for (uint32_t row = 0; row < rows;) {
+    Window window{};
+    NBL_TRY(next_window(weight, row, rows, &window, error));
+    const EmbeddingArgs args{.tokens = tokens_,
+                             .rows = weight.shape[0],
+                             .columns = weight.columns(),
+                             .group_size = weight.group_size,
+                             .row_begin = window.begin,
+                             .row_count = window.count};
+    KernelCall call;
+    NBL_TRY(call_embedding(plan_.caps, args, &call, error));
+    Dispatch* dispatch = open(call);
+    bind(dispatch, step(false));
+    bind(dispatch, window.data);
+    bind(dispatch, window.scales);
+    bind(dispatch, value(out, true));
+    // A gather reads `tokens` rows, not the table that is bound.
+    const uint64_t table = window.data.bytes + window.scales.bytes;
+    const uint64_t read = table / rows * tokens_;
+    dispatch->bytes -= table - read;
+    weight_bytes_ -= table - read;
+    close(dispatch);
+    row += window.count;
+  }
+  return {};
+}
+
+Status PhaseBuilder::add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t out,
+                                  Error* error) {
+  const RmsNormArgs args{
+      .tokens = tokens_, .columns = model_.tensor(x).columns(), .eps = eps};
+  KernelCall call;
+  NBL_TRY(call_rms_norm(plan_.caps, args, &call, error));
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(x, false));
+  bind(dispatch, whole_weight(weight));
+  bind(dispatch, value(out, true));
+  close(dispatch);
+  return {};
+}
+
+Status PhaseBuilder::add_linear(const Op& op, Error* error) {
+  const Tensor weight = model_.tensor(id_of(op.inputs[1]));
+  const bool one_row = tokens_ == 1 || (op.last_row && plan_.options.logits != LogitsMode::all);
+  const uint32_t tokens = one_row ? 1 : tokens_;
+  const uint32_t out =
+      define(op.outputs[0], tokens, model_.tensor(id_of(op.outputs[0])).columns());
+  LinearArgs args{};
+  args.tokens = tokens_;
+  args.rows = weight.shape[0];
+  args.columns = weight.columns();
+  args.group_size = weight.group_size;
+  args.norm = op.inputs[2] >= 0;
+  args.bias = op.inputs[3] >= 0;
+  args.residual = op.inputs[4] >= 0;
+  args.swiglu = op.swiglu;
+  args.last_row = one_row && tokens_ > 1;
+  args.eps = op.eps;
+  uint32_t x = id_of(op.inputs[0]);
+  if (args.norm && !linear_fuses_norm(plan_.caps, args)) {
+    const uint32_t normed = scratch(uint64_t{tokens_} * row_stride(weight.columns()) * 4);
+    NBL_TRY(add_rms_norm(x, op.inputs[2], op.eps, normed, error));
+    x = normed;
+    args.norm = false;
+  }
+  const uint32_t rows = q4_padded_rows(weight.shape[0]);
+  const uint32_t most_rows = rows_within_time(weight, tokens);
+  for (uint32_t row = 0; row < rows;) {
+    Window window{};
+    NBL_TRY(next_window(weight, row, most_rows, &window, error));
+    args.row_begin = window.begin;
+    args.row_count = window.count;
+    KernelCall call;
+    NBL_TRY(call_linear(plan_.caps, args, &call, error));
+    Dispatch* dispatch = open(call);
+    bind(dispatch, step(false));
+    bind(dispatch, value(x, false));
+    bind(dispatch, window.data);
+    bind(dispatch, window.scales);
+    bind(dispatch, value(out, true));
+    bind(dispatch, args.norm ? whole_weight(op.inputs[2]) : value(x, false));
+    bind(dispatch, args.bias ? whole_weight(op.inputs[3]) : value(x, false));
+    bind(dispatch, value(args.residual ? id_of(op.inputs[4]) : x, false));
+    close(dispatch);
+    row += window.count;
+  }
+  return {};
+}
+
+Status PhaseBuilder::add_rope(const Op& op, Error* error) {
+  const RopeArgs args{.tokens = tokens_,
+                      .heads = op.heads,
+                      .head_dim = op.head_dim,
+                      .rotary_dim = op.rotary_dim,
+                      .half = op.rope_half};
+  KernelCall call;
+  NBL_TRY(call_rope(plan_.caps, args, &call, error));
+  const uint32_t out = define(op.outputs[0], tokens_, op.heads * op.head_dim);
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
+  bind(dispatch, whole_weight(op.inputs[1]));
+  bind(dispatch, value(out, true));
+  close(dispatch);
+  return {};
+}
+
+Status PhaseBuilder::add_cache(const Op& op, Error* error) {
+  const Tensor state = model_.tensor(id_of(op.outputs[0]));
+  const UpdateCacheArgs args{.tokens = tokens_,
+                             .kv_heads = state.shape[0],
+                             .head_dim = state.shape[2],
+                             .context = plan_.options.context};
+  KernelCall call;
+  NBL_TRY(call_update_cache(plan_.caps, args, &call, error));
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
+  bind(dispatch, cache(op.outputs[0], true));
+  close(dispatch);
+  return {};
+}
+
+Status PhaseBuilder::add_rope_cache(const Op& op, Error* error) {
+  const RopeUpdateCacheArgs args{.tokens = tokens_,
+                                 .heads = op.heads,
+                                 .kv_heads = op.kv_heads,
+                                 .head_dim = op.head_dim,
+                                 .rotary_dim = op.rotary_dim,
+                                 .half = op.rope_half,
+                                 .context = plan_.options.context};
+  KernelCall call;
+  NBL_TRY(call_rope_update_cache(plan_.caps, args, &call, error));
+  const uint32_t out = define(op.outputs[0], tokens_, op.heads * op.head_dim);
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
+  bind(dispatch, whole_weight(op.inputs[1]));
+  bind(dispatch, value(out, true));
+  bind(dispatch, cache(op.outputs[1], true));
+  bind(dispatch, cache(op.outputs[2], true));
+  close(dispatch);
+  return {};
+}
+
+Status PhaseBuilder::add_sdpa(const Op& op, Error* error) {
+  SdpaArgs args{.tokens = tokens_,
+                .heads = op.heads,
+                .kv_heads = op.kv_heads,
+                .head_dim = op.head_dim,
+                .context = plan_.options.context,
+                .scale = op.scale};
+  args.splits = sdpa_splits(plan_.caps, args);
+  const uint32_t out = define(op.outputs[0], tokens_, op.heads * op.head_dim);
+  uint32_t sums = out;
+  uint32_t max_sum = out;
+  if (args.splits > 1) {
+    const SdpaPartialBytes bytes = sdpa_partial_bytes(args, args.splits);
+    sums = scratch(bytes.sums);
+    max_sum = scratch(bytes.max_sum);
+  }
+  KernelCall call;
+  NBL_TRY(call_sdpa(plan_.caps, args, &call, error));
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
+  bind(dispatch, cache(op.inputs[1], false));
+  bind(dispatch, cache(op.inputs[2], false));
+  bind(dispatch, value(sums, true));
+  bind(dispatch, value(max_sum, true));
+  dispatch->bytes_per_position = uint64_t{op.kv_heads} * op.head_dim * 2 * 2;
+  close(dispatch);
+  if (args.splits == 1) return {};
+  NBL_TRY(call_sdpa_combine(plan_.caps, args, &call, error));
+  dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(sums, false));
+  bind(dispatch, value(max_sum, false));
+  bind(dispatch, value(out, true));
+  close(dispatch);
+  return {};
+}
+
+Status PhaseBuilder::add_elementwise(const Op& op, Error* error) {
+  const uint32_t columns = model_.tensor(id_of(op.inputs[0])).columns();
+  KernelCall call;
+  if (op.kind == OpKind::add) {
+    NBL_TRY(call_add(plan_.caps, {.tokens = tokens_, .columns = columns}, &call, error));
+  } else {
+    NBL_TRY(call_swiglu(plan_.caps, {.tokens = tokens_, .columns = columns}, &call, error));
+  }
+  const uint32_t out = define(op.outputs[0], tokens_, columns);
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
+  bind(dispatch, value(id_of(op.inputs[1]), false));
+  bind(dispatch, value(out, true));
+  close(dispatch);
+  return {};
+}
+
+Status PhaseBuilder::add_sample(const Op& op, Error* error) {
+  logits_value_ = id_of(op.inputs[0]);
+  const bool all_rows = plan_.options.logits == LogitsMode::all && tokens_ > 1;
+  logits_rows_ = all_rows ? tokens_ : 1;
+  const SampleArgs args{
+      .vocab = model_.vocab_size(), .tokens = tokens_, .all_rows = all_rows};
+  KernelCall call;
+  NBL_TRY(call_argmax(plan_.caps, args, &call, error));
+  const uint32_t partial = scratch(
+      argmax_partial_bytes(argmax_slices(plan_.caps, model_.vocab_size())));
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(false));
+  bind(dispatch, value(logits_value_, false));
+  bind(dispatch, value(partial, true));
+  close(dispatch);
+  NBL_TRY(call_sample(plan_.caps, args, &call, error));
+  dispatch = open(call);
+  bind(dispatch, step(true));
+  bind(dispatch, value(logits_value_, false));
+  bind(dispatch, value(partial, false));
+  bind(dispatch, {Operand::results, false, true, 0, 0, 0, plan_.results.bytes});
+  close(dispatch);
+  return {};
+}
+
+}  // namespace nbl

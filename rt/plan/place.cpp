@@ -1,0 +1,237 @@
+#include "rt/plan/place.h"
+
+#include "rt/base/checked.h"
+
+namespace nbl {
+namespace {
+
+constexpr uint32_t kPartRowAlign = 128;  // windows of weights begin at multiples of it
+
+uint64_t ceiling(const Plan& plan) {
+  return min_of<uint64_t>(kMaxBlockBytes, plan.caps.max_allocation_bytes);
+}
+
+// Appends blocks, or only counts them where the plan has no room for any.
+class BlockList {
+ public:
+  BlockList(Plan* plan, uint32_t* count) : plan_(plan), count_(count) {}
+
+  uint32_t add(const Block& block) {
+    if (*count_ < plan_->blocks.size()) plan_->blocks[*count_] = block;
+    return (*count_)++;
+  }
+  void resize(uint32_t index, uint64_t bytes) {
+    if (index < plan_->blocks.size()) plan_->blocks[index].bytes = bytes;
+  }
+
+ private:
+  Plan* plan_;
+  uint32_t* count_;
+};
+
+// Packs things one after the other into blocks of one role, no block larger than the ceiling.
+class Packer {
+ public:
+  Packer(BlockList* blocks, BlockRole role, uint64_t ceiling_bytes)
+      : blocks_(blocks), role_(role), ceiling_(ceiling_bytes) {}
+
+  Region add(uint64_t bytes) {
+    if (block_ == kNone || used_ + bytes > ceiling_) open();
+    const Region place{block_, used_, bytes};
+    used_ = align_up(used_ + bytes, kDeviceAlignBytes);
+    blocks_->resize(block_, used_);
+    return place;
+  }
+
+  // What follows starts in a block of its own.
+  void end_block() { block_ = kNone; }
+
+ private:
+  static constexpr uint32_t kNone = ~0u;
+
+  void open() {
+    block_ = blocks_->add({role_, false, false, 0, 0, 0});
+    used_ = 0;
+  }
+
+  BlockList* blocks_;
+  BlockRole role_;
+  uint64_t ceiling_;
+  uint32_t block_ = kNone;
+  uint64_t used_ = 0;
+};
+
+void set_place(Plan* plan, uint32_t segment, const SegmentPlace& place) {
+  if (segment < plan->segments.size()) plan->segments[segment] = place;
+}
+
+// Bytes of each part that a segment is cut into, found through the q4 weight whose values it holds.
+Status part_bytes(const Model& model, const Plan& plan, uint32_t segment, uint64_t* bytes,
+                  Error* error) {
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    const Tensor t = model.tensor(i);
+    if (t.role != Role::weight || t.dtype != DType::q4) continue;
+    if (t.data != static_cast<int32_t>(segment)) continue;
+    *bytes = q4_data_bytes(rows_in_part(t, plan), t.columns(), t.group_size);
+    return {};
+  }
+  return fail(error, Code::device_limit, segment, "a weight segment", model.segment(segment).size,
+              ceiling(plan));
+}
+
+Status place_copied(const Model& model, Plan* plan, uint32_t* count, Error* error) {
+  BlockList blocks(plan, count);
+  const uint64_t most = ceiling(*plan);
+  Packer packer(&blocks, BlockRole::weights, most);
+  for (uint32_t i = 0; i < model.segment_count(); ++i) {
+    const uint64_t size = model.segment(i).size;
+    if (size <= most) {
+      set_place(plan, i, {packer.add(size), 0});
+      continue;
+    }
+    uint64_t part = 0;
+    NBL_TRY(part_bytes(model, *plan, i, &part, error));
+    SegmentPlace place{};
+    for (uint64_t done = 0; done < size; done += part) {
+      packer.end_block();
+      const Region piece = packer.add(min_of(part, size - done));
+      if (done == 0) place = {piece, part};
+    }
+    packer.end_block();
+    set_place(plan, i, place);
+  }
+  return {};
+}
+
+// Mirrors the file: a block is a run of segments with the pages around them.
+Status place_imported(const Model& model, Plan* plan, uint32_t* count) {
+  BlockList blocks(plan, count);
+  const uint64_t page = plan->caps.import_align_bytes;
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  uint32_t block = 0;
+  for (uint32_t i = 0; i < model.segment_count(); ++i) {
+    const Segment s = model.segment(i);
+    const uint64_t segment_end = align_up(s.offset + s.size, page);
+    if (i == 0 || segment_end - begin > ceiling(*plan)) {
+      begin = s.offset & ~(page - 1);
+      block = blocks.add({BlockRole::weights, true, false, 0, 0, begin});
+    }
+    end = segment_end;
+    blocks.resize(block, end - begin);
+    set_place(plan, i, {{block, s.offset - begin, s.size}, 0});
+  }
+  return {};
+}
+
+// The type that has all of `required` and the best balance of wanted and unwanted flags.
+bool find_type(const Caps& caps, uint32_t required, uint32_t wanted, uint32_t unwanted,
+               uint32_t* type) {
+  const uint32_t usable = caps.buffer_memory_bits == 0 ? ~0u : caps.buffer_memory_bits;
+  int best = -100;
+  for (uint32_t i = 0; i < caps.memory_type_count; ++i) {
+    const uint32_t flags = caps.memory_types[i].flags;
+    if ((usable >> i & 1u) == 0 || (flags & required) != required) continue;
+    const int score = 4 * __builtin_popcount(flags & wanted) - __builtin_popcount(flags & unwanted);
+    if (score > best) {
+      best = score;
+      *type = i;
+    }
+  }
+  return best > -100;
+}
+
+Status choose_type(const Plan& plan, Block* block, Error* error) {
+  const Caps& caps = plan.caps;
+  const bool direct = caps.kind != DeviceKind::discrete && !plan.options.stage_weights;
+  bool found = false;
+  const char* name = "device-local buffers";
+  switch (block->role) {
+    case BlockRole::weights:
+      if (direct && find_type(caps, kHostVisible | kDeviceLocal, kHostCoherent, kHostCached,
+                              &block->memory_type)) {
+        block->host_written = true;
+        return {};
+      }
+      found = find_type(caps, 0, kDeviceLocal, kHostVisible | kHostCached, &block->memory_type);
+      break;
+    case BlockRole::state:
+    case BlockRole::activations:
+      found = find_type(caps, 0, kDeviceLocal, kHostVisible | kHostCached, &block->memory_type);
+      break;
+    case BlockRole::io:
+      name = "host-visible buffers";
+      found = find_type(caps, kHostVisible, kHostCoherent | kHostCached, kDeviceLocal,
+                        &block->memory_type);
+      break;
+  }
+  return found ? Status() : fail(error, Code::no_memory_type, 0, name);
+}
+
+}  // namespace
+
+uint64_t state_bytes(const Tensor& state, uint32_t context) {
+  return uint64_t{state.shape[0]} * context * state.shape[2] * 2;
+}
+
+uint32_t rows_in_part(const Tensor& weight, const Plan& plan) {
+  if (plan.options.import_weights) return 0;
+  const uint64_t most = ceiling(plan);
+  if (q4_data_bytes(weight.shape[0], weight.columns(), weight.group_size) <= most) return 0;
+  const uint64_t step = q4_data_bytes(kPartRowAlign, weight.columns(), weight.group_size);
+  return static_cast<uint32_t>(most / step * kPartRowAlign);
+}
+
+Status place_weights(const Model& model, Plan* plan, uint32_t* count, Error* error) {
+  return plan->options.import_weights ? place_imported(model, plan, count)
+                                      : place_copied(model, plan, count, error);
+}
+
+Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_places, uint32_t* count,
+                   Error* error) {
+  BlockList blocks(plan, count);
+  Packer packer(&blocks, BlockRole::state, ceiling(*plan));
+  plan->step = packer.add(uint64_t{step_words(plan->options.prefill_chunk)} * 4);
+  plan->results = packer.add(uint64_t{plan->options.max_burst} * 4);
+  plan->kv_bytes = 0;
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    const Tensor t = model.tensor(i);
+    if (t.role != Role::state) continue;
+    const uint64_t bytes = state_bytes(t, plan->options.context);
+    const uint64_t most = min_of(plan->caps.max_storage_range_bytes, ceiling(*plan));
+    if (bytes > most) return fail(error, Code::device_limit, i, t.name, bytes, most);
+    const Region place = packer.add(bytes);
+    plan->kv_bytes += bytes;
+    if (i < tensor_places.size()) tensor_places[i] = place;
+  }
+  return {};
+}
+
+Status choose_memory(Plan* plan, Error* error) {
+  uint64_t heaps[kMaxMemoryHeaps] = {};
+  uint64_t total = 0;
+  for (uint64_t& bytes : plan->role_bytes) bytes = 0;
+  plan->imported_bytes = 0;
+  for (Block& block : plan->blocks) {
+    if (block.imported) {
+      plan->imported_bytes += block.bytes;
+      continue;
+    }
+    NBL_TRY(choose_type(*plan, &block, error));
+    const uint32_t heap = plan->caps.memory_types[block.memory_type].heap;
+    heaps[heap] += block.bytes;
+    total += block.bytes;
+    plan->role_bytes[static_cast<size_t>(block.role)] += block.bytes;
+    if (heaps[heap] > plan->caps.memory_heap_bytes[heap]) {
+      return fail(error, Code::device_memory_full, heap, "the model", heaps[heap],
+                  plan->caps.memory_heap_bytes[heap]);
+    }
+  }
+  const uint64_t limit = plan->options.device_memory_limit;
+  if (limit != 0 && total > limit) {
+    return fail(error, Code::device_memory_full, 0, "the model", total, limit);
+  }
+  return {};
+}
+
+}  // namespace nbl

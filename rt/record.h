@@ -1,0 +1,80 @@
+// record: (Plan, Device) -> Recording. The third of the four stages and the last allocation.
+//
+// Memory, pipelines, descriptor sets and command buffers are made once; weights are imported or
+// copied to where they stay. After it the arena is sealed.
+#pragma once
+
+#include <span>
+
+#include "rt/plan.h"
+#include "rt/vk/memory.h"
+
+namespace nbl {
+
+// What the caller offers for the driver's pipeline cache; both may be null.
+struct CacheHooks {
+  size_t (*load)(void* user, void* data, size_t size) = nullptr;
+  void (*store)(void* user, const void* data, size_t size) = nullptr;
+  void* user = nullptr;
+};
+
+// A pipeline and what it was made from, so that equal dispatches share it.
+struct Pipeline {
+  uint16_t variant;
+  uint8_t spec_count;
+  uint32_t spec[kMaxSpecConstants];
+  VkPipeline pipeline;
+};
+
+// One command buffer for a phase, and the two around it in a submit.
+struct PhaseCommands {
+  VkCommandBuffer run = VK_NULL_HANDLE;  // the dispatches; may be in a submit several times
+  VkCommandBuffer end = VK_NULL_HANDLE;  // copies results (and logits) to where the host sees them
+  VkQueryPool queries = VK_NULL_HANDLE;  // dispatches + 1 timestamps, where asked for
+};
+
+struct Recording {
+  std::span<DeviceBlock> blocks;  // as plan.blocks
+  std::span<Pipeline> pipelines;
+  uint32_t pipeline_count = 0;
+  std::span<VkDescriptorSet> sets;                          // decode's dispatches, then prefill's
+  VkDescriptorSetLayout set_layouts[kMaxBindings + 1] = {};  // by number of bindings
+  VkPipelineLayout layouts[kMaxBindings + 1] = {};
+  VkDescriptorPool descriptor_pool = VK_NULL_HANDLE;
+  VkCommandPool command_pool = VK_NULL_HANDLE;
+  VkPipelineCache cache = VK_NULL_HANDLE;  // during record() only
+  VkCommandBuffer begin = VK_NULL_HANDLE;  // copies the step buffer to the device
+  PhaseCommands decode;
+  PhaseCommands prefill;
+  VkFence fence = VK_NULL_HANDLE;
+  std::span<VkCommandBuffer> submit;  // room for begin, max_burst steps, end
+  DeviceBlock staging;                // during record() only
+};
+
+struct RecordOptions {
+  bool timestamps = false;
+  CacheHooks cache;
+  uint32_t timeout_ms = 60000;
+};
+
+// Makes everything. On failure *out holds what was made so far; destroy_recording() is due in any
+// case.
+//
+// Borrows  plan, device and model (its bytes too where weights are imported) until
+//          destroy_recording(). Arrays come from `arena`.
+// Errors   arena_full, device_memory_full, no_memory_type, vulkan_call, device_lost, gpu_timeout;
+//          import_refused where the driver does not take the model's memory: plan again without.
+Status record(const Model& model, const Plan& plan, const Device& device,
+              const RecordOptions& options, Arena* arena, Recording* out, Error* error);
+
+// The bytes that record() takes from a 64-byte aligned arena.
+uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& options, bool cache);
+
+void destroy_recording(const Device& device, Recording* recording);
+
+// Submits command buffers and waits for them.
+// Errors  gpu_timeout, device_lost, vulkan_call.
+Status submit_and_wait(const Device& device, std::span<const VkCommandBuffer> buffers, VkFence fence,
+                       uint32_t timeout_ms, const char* what, Error* error);
+
+}  // namespace nbl

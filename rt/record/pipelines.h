@@ -1,0 +1,23 @@
+// Layouts, pipelines and descriptor sets of a recording.
+#pragma once
+
+#include "rt/record.h"
+
+namespace nbl {
+
+// One set layout and pipeline layout for each number of bindings that the plan uses.
+Status make_layouts(const Plan& plan, const Device& device, Recording* out, Error* error);
+
+// A pipeline for each distinct (variant, specialisation) in the plan, through the pipeline cache.
+//
+// Borrows  cache_blob during the call: room for the cache that the hooks load and store.
+Status make_pipelines(const Plan& plan, const Device& device, const CacheHooks& hooks,
+                      std::span<std::byte> cache_blob, Recording* out, Error* error);
+
+// A descriptor set for each dispatch, decode's first.
+Status make_sets(const Plan& plan, const Device& device, Recording* out, Error* error);
+
+// The pipeline that a call runs. The recording has it.
+VkPipeline find_pipeline(const Recording& recording, const KernelCall& call);
+
+}  // namespace nbl

@@ -1,0 +1,153 @@
+#include "rt/step.h"
+
+#include <bit>
+#include <cstring>
+
+#include "rt/base/checked.h"
+#include "rt/vk/result.h"
+#include "spirv/step_state.h"
+
+namespace nbl {
+namespace {
+
+uint32_t low(uint64_t value) { return static_cast<uint32_t>(value); }
+uint32_t high(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
+
+std::byte* io(const Stepper& s, const Region& place) {
+  return s.recording->blocks[place.block].mapped + place.offset;
+}
+
+void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint32_t> tokens) {
+  uint32_t words[STEP_TOKENS] = {};
+  const Sampling& sampling = sequence.sampling;
+  words[STEP_INPUT_POS] = sequence.position;
+  words[STEP_TOKEN_COUNT] = static_cast<uint32_t>(tokens.size());
+  words[STEP_TEMPERATURE] = std::bit_cast<uint32_t>(sampling.temperature);
+  words[STEP_TOP_K] = sampling.top_k;
+  words[STEP_TOP_P] = std::bit_cast<uint32_t>(sampling.top_p);
+  words[STEP_SEED_LO] = low(sampling.seed);
+  words[STEP_SEED_HI] = high(sampling.seed);
+  std::byte* target = io(s, s.plan->io_step);
+  memcpy(target, words, sizeof words);
+  memcpy(target + sizeof words, tokens.data(), tokens.size_bytes());
+}
+
+// Submits the phase `steps` times in a row, with `tokens` as the first step's input.
+Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_t> tokens,
+           uint32_t steps, const Sequence& sequence, Error* error) {
+  const Recording& r = *s.recording;
+  const DeviceBlock& block = r.blocks[s.plan->io_step.block];
+  write_step(s, sequence, tokens);
+  NBL_TRY(flush_block(*s.device, block, error));
+  r.submit[0] = r.begin;
+  for (uint32_t i = 0; i < steps; ++i) r.submit[1 + i] = phase.run;
+  r.submit[1 + steps] = phase.end;
+  NBL_TRY(submit_and_wait(*s.device, r.submit.first(steps + 2), r.fence, s.timeout_ms, "a step",
+                          error));
+  return invalidate_block(*s.device, block, error);
+}
+
+uint32_t result(const Stepper& s, uint32_t index) {
+  uint32_t token = 0;
+  memcpy(&token, io(s, s.plan->io_results) + index * sizeof token, sizeof token);
+  return token;
+}
+
+Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t position,
+                    Error* error) {
+  if (tokens.empty()) return fail(error, Code::no_tokens, 0, {});
+  for (const uint32_t token : tokens) {
+    if (token >= s.plan->vocab_size) {
+      return fail(error, Code::token_out_of_range, 0, {}, token, s.plan->vocab_size);
+    }
+  }
+  const uint32_t context = s.plan->options.context;
+  if (tokens.size() > context - position) {
+    return fail(error, Code::context_full, 0, {}, position + uint64_t{tokens.size()}, context);
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_stop_token(const Model& model, uint32_t token) {
+  for (const uint32_t stop : model.stop_tokens()) {
+    if (stop == token) return true;
+  }
+  return false;
+}
+
+Status evaluate(const Stepper& s, std::span<const uint32_t> tokens, Sequence* sequence,
+                Error* error) {
+  NBL_TRY(check_tokens(s, tokens, sequence->position, error));
+  const bool all_rows = s.plan->options.logits == LogitsMode::all;
+  while (!tokens.empty()) {
+    const uint32_t count =
+        static_cast<uint32_t>(min_of<size_t>(tokens.size(), s.plan->options.prefill_chunk));
+    const PhaseCommands& phase = count == 1 ? s.recording->decode : s.recording->prefill;
+    NBL_TRY(run(s, phase, tokens.first(count), 1, *sequence, error));
+    sequence->position += count;
+    sequence->next = result(s, 0);
+    sequence->has_next = true;
+    sequence->logits_rows = all_rows ? count : 1;
+    tokens = tokens.subspan(count);
+  }
+  return {};
+}
+
+Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequence* sequence,
+                Error* error) {
+  if (out.empty()) return fail(error, Code::no_tokens, 0, {});
+  if (!sequence->has_next) return fail(error, Code::nothing_evaluated, 0, {});
+  const uint32_t context = s.plan->options.context;
+  if (sequence->position >= context) {
+    return fail(error, Code::context_full, 0, {}, uint64_t{sequence->position} + 1, context);
+  }
+  uint32_t done = 0;
+  while (done < out.size()) {
+    const uint32_t room = context - sequence->position;
+    const uint32_t steps = static_cast<uint32_t>(min_of<size_t>(
+        min_of(s.plan->options.max_burst, room), out.size() - done));
+    if (steps == 0) break;
+    const uint32_t first = sequence->next;
+    NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, *sequence, error));
+    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed; what
+    // the burst did after it lies past the position and is overwritten by whatever comes next.
+    uint32_t fed = first;
+    uint32_t used = 0;
+    bool stopped = false;
+    while (used < steps && !stopped) {
+      out[done + used] = fed;
+      stopped = is_stop_token(*s.model, fed);
+      sequence->next = result(s, used);
+      fed = sequence->next;
+      ++used;
+    }
+    done += used;
+    sequence->position += used;
+    sequence->logits_rows = used == steps ? 1 : 0;
+    if (stopped) break;
+  }
+  *count = done;
+  return {};
+}
+
+Status read_logits(const Stepper& s, const Sequence& sequence, std::span<float> out, uint32_t* rows,
+                   Error* error) {
+  if (s.plan->options.logits == LogitsMode::none) return fail(error, Code::no_logits, 0, {});
+  if (sequence.logits_rows == 0) return fail(error, Code::nothing_evaluated, 0, {});
+  const uint64_t vocab = s.plan->vocab_size;
+  const uint64_t needed = vocab * sequence.logits_rows;
+  if (out.size() < needed) {
+    return fail(error, Code::output_too_small, 0, "the logits array", needed, out.size());
+  }
+  const uint64_t stride = row_stride(s.plan->vocab_size) * sizeof(float);
+  const std::byte* source = io(s, s.plan->io_logits);
+  for (uint32_t row = 0; row < sequence.logits_rows; ++row) {
+    memcpy(out.data() + row * vocab, source + row * stride, vocab * sizeof(float));
+  }
+  *rows = sequence.logits_rows;
+  return {};
+}
+
+}  // namespace nbl

@@ -1,0 +1,55 @@
+// step: (Recording, tokens) -> tokens or logits. The last of the four stages, and the only one that
+// runs after the seal: it writes the step buffer, submits what was recorded, and waits.
+#pragma once
+
+#include <span>
+
+#include "rt/record.h"
+
+namespace nbl {
+
+struct Sampling {
+  float temperature = 0;  // 0 = greedy
+  uint32_t top_k = 0;     // 0 = off
+  float top_p = 1;        // 1 = off
+  uint64_t seed = 0;
+};
+
+// What a sequence is made of on the host side; the rest of it is in device memory.
+struct Sequence {
+  uint32_t position = 0;   // tokens in the context
+  uint32_t next = 0;       // the token sampled last, not yet in the context
+  bool has_next = false;
+  uint32_t logits_rows = 0;  // that the last step left to be read
+  Sampling sampling;
+};
+
+// Everything a step needs, borrowed from the engine.
+struct Stepper {
+  const Model* model;
+  const Plan* plan;
+  const Device* device;
+  const Recording* recording;
+  uint32_t timeout_ms;
+};
+
+// Runs the tokens from sequence->position on, in chunks, and samples the token after them.
+// Errors  no_tokens, token_out_of_range, context_full (nothing ran); gpu_timeout, device_lost,
+//         vulkan_call (the engine is then of no more use).
+Status evaluate(const Stepper& stepper, std::span<const uint32_t> tokens, Sequence* sequence,
+                Error* error);
+
+// Evaluates sequence->next and what follows from it, up to `out.size()` tokens, writing each before
+// it is evaluated; ends early after a stop token or where the context is full.
+// Errors  nothing_evaluated, context_full, and the device's.
+Status generate(const Stepper& stepper, std::span<uint32_t> out, uint32_t* count,
+                Sequence* sequence, Error* error);
+
+// Copies the logits of the last step's rows, without the padding of their rows.
+// Errors  no_logits, output_too_small, nothing_evaluated.
+Status read_logits(const Stepper& stepper, const Sequence& sequence, std::span<float> out,
+                   uint32_t* rows, Error* error);
+
+bool is_stop_token(const Model& model, uint32_t token);
+
+}  // namespace nbl
