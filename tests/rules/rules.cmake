@@ -1,0 +1,37 @@
+# The rules of docs/design.md that are checked on sources and on the built library.
+set(rules ${CMAKE_CURRENT_LIST_DIR})
+find_program(BASH bash)
+if(NOT BASH)
+  return()
+endif()
+
+add_test(NAME rules.includes COMMAND ${BASH} ${rules}/includes.sh ${PROJECT_SOURCE_DIR})
+add_test(NAME rules.headers_compile_alone
+  COMMAND ${BASH} ${rules}/headers.sh ${PROJECT_SOURCE_DIR} ${NIBBLE_SCHEMA_DIR}
+    ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
+add_test(NAME rules.format COMMAND ${BASH} ${rules}/format.sh ${PROJECT_SOURCE_DIR})
+set_tests_properties(rules.format PROPERTIES SKIP_RETURN_CODE 77)
+
+# Sanitizers and -O0 change what is linked and how large it is.
+if(NIBBLE_SANITIZE OR CMAKE_CROSSCOMPILING)
+  return()
+endif()
+get_filename_component(binutils ${CMAKE_NM} DIRECTORY)
+find_program(NIBBLE_SIZE size HINTS ${binutils})
+if(CMAKE_NM AND CMAKE_OBJDUMP)
+  add_test(NAME rules.symbols
+    COMMAND ${BASH} ${rules}/symbols.sh $<TARGET_FILE:nibble>
+      ${PROJECT_SOURCE_DIR}/cmake/checks/symbols.txt ${CMAKE_NM} ${CMAKE_OBJDUMP} ${NIBBLE_PIC})
+endif()
+
+file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/nibble_objects.txt
+  CONTENT "$<JOIN:$<TARGET_OBJECTS:nibble>,\n>\n")
+if(NIBBLE_SIZE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT NIBBLE_ASSERTS AND NOT NIBBLE_PIC
+    AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  add_test(NAME rules.size
+    COMMAND ${BASH} ${rules}/size.sh ${CMAKE_CURRENT_BINARY_DIR}/nibble_objects.txt
+      ${PROJECT_SOURCE_DIR}/bench/size/budget.txt ${NIBBLE_SIZE})
+endif()
+
+add_test(NAME rules.links_into_a_c_program
+  COMMAND ${BASH} ${rules}/link.sh ${PROJECT_SOURCE_DIR} $<TARGET_FILE:nibble> ${CMAKE_C_COMPILER})

@@ -1,0 +1,75 @@
+// Runs one kernel on the machine's first Vulkan device and watches what it touches.
+//
+//   NBL_REQUIRE_GPU(gpu);
+//   std::vector<uint32_t> out(count, kPoison);
+//   ASSERT_EQ(gpu->run(call, {{reads(step), reads(x), writes(out)}}), "");
+//
+// Environment  NIBBLE_TEST_DEVICE=index    which device
+//              NIBBLE_VALIDATION=1         the validation layer with synchronisation checks; any
+//                                          message fails the run
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "rt/kernels/call.h"
+#include "rt/kernels/caps.h"
+
+namespace nbl::test {
+
+// A quiet NaN that no kernel computes: what outputs hold before a run, and what guards hold.
+inline constexpr uint32_t kPoison = 0x7fc0dead;
+
+struct Binding {
+  std::span<uint32_t> words;
+  bool written;
+};
+
+// An input: a run fails where the kernel changed it.
+inline Binding reads(std::span<const uint32_t> words) {
+  return {{const_cast<uint32_t*>(words.data()), words.size()}, false};
+}
+// An output (or state): uploaded as it is, downloaded after the run.
+inline Binding writes(std::span<uint32_t> words) {
+  return {words, true};
+}
+
+class Gpu {
+ public:
+  // One device a process; null where there is none, missing() then says why.
+  static Gpu* instance();
+  static const std::string& missing();
+
+  const Caps& caps() const;
+
+  // The device's limits cut to the floor: no features, 128 invocations, 16 KiB of shared memory.
+  Caps floor_of_caps() const;
+
+  // Runs the call `repeat` times in one submit. Every binding lies at a multiple of 256 bytes
+  // between guard words. Returns "" or what went wrong: a guard or an input that changed, a
+  // validation message, a Vulkan error.
+  std::string run(const KernelCall& call, std::span<const Binding> bindings, uint32_t repeat = 1);
+  std::string run(const KernelCall& call, std::initializer_list<Binding> bindings,
+                  uint32_t repeat = 1) {
+    return run(call, std::span(bindings.begin(), bindings.size()), repeat);
+  }
+
+  // Host time of the last run from submit to fence.
+  double last_run_ns() const;
+
+  ~Gpu();
+
+ private:
+  Gpu();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+#define NBL_REQUIRE_GPU(gpu)                                  \
+  ::nbl::test::Gpu* const gpu = ::nbl::test::Gpu::instance(); \
+  if (gpu == nullptr) GTEST_SKIP() << ::nbl::test::Gpu::missing()
+
+}  // namespace nbl::test

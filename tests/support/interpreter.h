@@ -1,0 +1,90 @@
+// What a .nbl file computes, in float64 and as plainly as it can be said: the reference for whole
+// models. Reads the FlatBuffer with the generated header and shares no code with the runtime.
+//
+// Weights are what the file says, (nibble - 8) * f16 scale. KV cache entries are rounded to f16,
+// nearest even; everything else stays double.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nbl::fb {
+struct Model;
+struct Op;
+struct Tensor;
+}  // namespace nbl::fb
+
+namespace nbl::test {
+
+class Interpreter {
+ public:
+  // Errors  std::runtime_error where the file is not one this interpreter can run.
+  explicit Interpreter(std::span<const std::byte> file);
+
+  // Runs one token at the current position and returns its logits.
+  // Errors  std::runtime_error: the context is full, or there is no such token.
+  std::vector<double> step(uint32_t token);
+
+  // Runs all tokens and returns the logits of each.
+  std::vector<std::vector<double>> evaluate(std::span<const uint32_t> tokens);
+
+  uint32_t position() const { return position_; }
+  uint32_t vocab_size() const;
+  uint32_t context_length() const;
+  // Forgets everything.
+  void reset() { rewind(0); }
+  // Forgets everything from `position` on.
+  void rewind(uint32_t position);
+
+  // An activation of the last step, or all values of a state tensor as they are now.
+  const std::vector<double>& value(std::string_view tensor) const;
+  // Element (row, column) of a weight; a vector has row 0.
+  double weight(std::string_view tensor, uint32_t row, uint32_t column) const;
+
+ private:
+  struct Matrix {
+    uint32_t rows = 0;
+    uint32_t columns = 0;
+    std::vector<float> values;  // exact: a 4-bit integer times an f16
+  };
+
+  int32_t find(std::string_view tensor) const;
+  void load_weights();
+  Matrix unpack_q4(const fb::Tensor& tensor) const;
+  const std::byte* segment(int32_t index, uint64_t bytes) const;
+  void run(const fb::Op& op);
+  void linear(const fb::Op& op);
+  void attention(const fb::Op& op);
+  void rope_update_cache(const fb::Op& op);
+  void write_cache(const double* rows, int32_t cache);
+  // Turns `heads` heads in place.
+  void rotate(const fb::Op& op, const Matrix& table, uint32_t heads, double* x) const;
+  const std::vector<double>& input(const fb::Op& op, uint32_t slot) const;
+  std::vector<double>& output(const fb::Op& op, uint32_t slot);
+  const Matrix& matrix(const fb::Op& op, uint32_t slot) const;
+
+  std::span<const std::byte> file_;
+  const fb::Model* model_ = nullptr;
+  std::map<std::array<int64_t, 4>, Matrix> weights_;  // by data, scales, rows, columns
+  std::vector<const Matrix*> matrix_of_;              // by tensor
+  std::vector<std::vector<double>> values_;           // by tensor: activations and state
+  uint32_t position_ = 0;
+  uint32_t token_ = 0;
+};
+
+// -log p(token) under softmax(logits).
+double negative_log_likelihood(std::span<const double> logits, uint32_t token);
+
+// exp of the mean of -log p(tokens[i + 1]) under row i: the last row is not needed.
+double perplexity(std::span<const std::vector<double>> logits, std::span<const uint32_t> tokens);
+
+// The index of the largest element, the first of equals.
+uint32_t argmax(std::span<const double> values);
+
+}  // namespace nbl::test

@@ -1,0 +1,77 @@
+// Builds the graph of a model in memory, for tests that need no weights: what plan() and the checks
+// of load() see, with segments that exist only as sizes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rt/model/model.h"
+#include "tests/support/random.h"
+
+namespace nbl::test {
+
+struct OpSpec {
+  OpKind kind = OpKind::add;
+  std::vector<int32_t> inputs = {};
+  std::vector<int32_t> outputs = {};
+  uint32_t heads = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  bool swiglu = false;
+  bool last_row = false;
+};
+
+class ModelBuilder {
+ public:
+  explicit ModelBuilder(uint32_t vocab, uint32_t context, uint32_t chunk)
+      : vocab_(vocab), context_(context), chunk_(chunk) {}
+
+  int32_t tokens();
+  int32_t activation(uint32_t columns);
+  int32_t q4(uint32_t rows, uint32_t columns, uint32_t group_size);
+  int32_t vector(uint32_t columns);
+  int32_t rope_table(uint32_t rotary_dim);
+  int32_t cache(uint32_t kv_heads, uint32_t head_dim);
+  void op(OpSpec spec) { ops_.push_back(std::move(spec)); }
+  uint32_t columns(int32_t tensor) const {
+    return tensors_[static_cast<size_t>(tensor)].shape.back();
+  }
+
+  // The builder keeps the bytes that the model views.
+  Model build();
+
+  // A llama-shaped decoder, fused or not.
+  struct Decoder {
+    uint32_t dim = 64, layers = 2, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, group = 32;
+    bool fused = true;
+  };
+  void decoder(const Decoder& d);
+
+  // Ops of every kind in a random order over random widths.
+  void random_graph(Random* random, uint32_t op_count);
+
+ private:
+  struct Entry {
+    std::string role, dtype, layout;
+    std::vector<uint32_t> shape;
+    uint32_t group = 0;
+    int32_t data = -1, scales = -1;
+  };
+  int32_t add(Entry entry);
+  int32_t segment(uint64_t bytes);
+  int32_t linear(int32_t x, uint32_t rows, uint32_t group, bool norm, int32_t residual, bool swiglu,
+                 bool last_row);
+  int32_t layer_attention(const Decoder& d, int32_t x, int32_t table);
+  int32_t layer_ffn(const Decoder& d, int32_t x);
+  int32_t norm(int32_t x);
+  void finish(int32_t x);
+
+  uint32_t vocab_, context_, chunk_;
+  std::vector<Entry> tensors_;
+  std::vector<uint64_t> segments_;
+  std::vector<OpSpec> ops_;
+  std::vector<uint8_t> bytes_;
+};
+
+}  // namespace nbl::test

@@ -1,0 +1,144 @@
+// The q4_t16k8 layout (rt/model/model.h) written down a second time, plus f16 and error measures.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "rt/model/model.h"
+#include "tests/support/random.h"
+
+namespace nbl::test {
+
+inline float f16_to_f32(uint16_t h) {
+  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
+  const float sign = (h & 0x8000) ? -1.0f : 1.0f;
+  if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
+  if (exponent == 31) return mantissa ? NAN : sign * INFINITY;
+  return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
+}
+
+// Rounds to nearest even.
+inline uint16_t f32_to_f16(float f) {
+  const uint16_t sign = std::signbit(f) ? 0x8000 : 0;
+  const float a = std::fabs(f);
+  if (std::isnan(f)) return 0x7e00;
+  if (a >= 65520.0f) return sign | 0x7c00;
+  int exponent = 0;
+  std::frexp(a, &exponent);
+  const int shift = a == 0 ? 24 : std::min(24, 11 - exponent);
+  const long mantissa = std::lrint(std::ldexp(a, shift));
+  if (shift == 24) return static_cast<uint16_t>(sign | mantissa);
+  return static_cast<uint16_t>(sign + ((25 - shift) << 10) + (mantissa - 1024));
+}
+
+// A random q4 matrix with its packed form.
+struct Q4Matrix {
+  uint32_t rows, columns, group_size;
+  uint32_t padded_rows, padded_columns;
+  std::vector<int8_t> values;    // [padded_rows][padded_columns], -8..7, padding 0
+  std::vector<uint16_t> scales;  // f16 [padded_rows][padded_columns / group_size], padding rows 0
+  std::vector<uint32_t> value_words;
+  std::vector<uint32_t> scale_words;
+
+  double at(uint32_t row, uint32_t column) const {
+    return values[size_t{row} * padded_columns + column] *
+           static_cast<double>(f16_to_f32(scale(row, column / group_size)));
+  }
+  uint16_t scale(uint32_t row, uint32_t group) const {
+    return scales[size_t{row} * (padded_columns / group_size) + group];
+  }
+
+  // Words from the tile of a row on: what a window starting at `row` (a multiple of 32) binds.
+  std::span<const uint32_t> values_from(uint32_t row) const {
+    return std::span(value_words).subspan(size_t{row} * padded_columns / 8);
+  }
+  std::span<const uint32_t> scales_from(uint32_t row) const {
+    return std::span(scale_words).subspan(size_t{row} * (padded_columns / group_size) / 2);
+  }
+};
+
+inline void pack(Q4Matrix* m) {
+  const uint32_t groups = m->padded_columns / m->group_size;
+  m->value_words.assign(size_t{m->padded_rows} * m->padded_columns / 8, 0);
+  m->scale_words.assign(size_t{m->padded_rows} * groups / 2, 0);
+  for (uint32_t n = 0; n < m->padded_rows; ++n) {
+    for (uint32_t k = 0; k < m->padded_columns; ++k) {
+      const uint32_t nibble =
+          static_cast<uint32_t>(m->values[size_t{n} * m->padded_columns + k] + 8);
+      const size_t word = (size_t{n / 16} * (m->padded_columns / 8) + k / 8) * 16 + n % 16;
+      m->value_words[word] |= nibble << (8 * (k % 4) + (k % 8 >= 4 ? 4 : 0));
+    }
+    for (uint32_t g = 0; g < groups; ++g) {
+      const size_t half = (size_t{n / 16} * groups + g) * 16 + n % 16;
+      m->scale_words[half / 2] |= uint32_t{m->scale(n, g)} << (16 * (half % 2));
+    }
+  }
+}
+
+// Values uniform in -8..7, scales as a trained layer has them: positive and negative around
+// `scale`.
+inline Q4Matrix random_q4(Random& random, uint32_t rows, uint32_t columns, uint32_t group_size,
+                          float scale = 0.01f) {
+  Q4Matrix m{};
+  m.rows = rows;
+  m.columns = columns;
+  m.group_size = group_size;
+  m.padded_rows = q4_padded_rows(rows);
+  m.padded_columns = q4_padded_columns(columns, group_size);
+  const uint32_t groups = m.padded_columns / group_size;
+  m.values.assign(size_t{m.padded_rows} * m.padded_columns, 0);
+  m.scales.assign(size_t{m.padded_rows} * groups, 0);
+  for (uint32_t n = 0; n < rows; ++n) {
+    for (uint32_t k = 0; k < columns; k += 8) {
+      uint32_t bits = random.below(0xffffffffu);
+      for (uint32_t i = k; i < std::min(columns, k + 8); ++i, bits >>= 4) {
+        m.values[size_t{n} * m.padded_columns + i] = static_cast<int8_t>(bits & 15) - 8;
+      }
+    }
+    for (uint32_t g = 0; g < groups; ++g) {
+      const float sign = random.below(4) == 0 ? -1.0f : 1.0f;
+      m.scales[size_t{n} * groups + g] = f32_to_f16(sign * random.uniform(0.5f, 1.5f) * scale);
+    }
+  }
+  pack(&m);
+  return m;
+}
+
+// ||out - ref|| / ||ref|| in double; infinite where anything is not finite.
+inline double relative_error(std::span<const double> ref, std::span<const float> out) {
+  double difference = 0, norm = 0;
+  if (ref.size() != out.size()) return INFINITY;
+  for (size_t i = 0; i < ref.size(); ++i) {
+    const double d = static_cast<double>(out[i]) - ref[i];
+    if (!std::isfinite(d)) return INFINITY;
+    difference += d * d;
+    norm += ref[i] * ref[i];
+  }
+  if (norm == 0) return difference == 0 ? 0 : INFINITY;
+  return std::sqrt(difference / norm);
+}
+
+// Spreads [rows][columns] into activation rows of row_stride(columns), padding `fill`.
+inline std::vector<uint32_t> activation_words(std::span<const float> values, uint32_t rows,
+                                              uint32_t columns, float fill = 0) {
+  const uint32_t stride = row_stride(columns);
+  std::vector<uint32_t> words(size_t{rows} * stride, std::bit_cast<uint32_t>(fill));
+  for (uint32_t r = 0; r < rows; ++r) {
+    for (uint32_t c = 0; c < columns; ++c) {
+      words[size_t{r} * stride + c] = std::bit_cast<uint32_t>(values[size_t{r} * columns + c]);
+    }
+  }
+  return words;
+}
+
+inline std::vector<uint32_t> words_of(std::span<const float> values) {
+  std::vector<uint32_t> words(values.size());
+  if (!words.empty()) std::memcpy(words.data(), values.data(), words.size() * 4);
+  return words;
+}
+
+}  // namespace nbl::test
