@@ -1,0 +1,149 @@
+#include "compiler/emit/emit.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "compiler/error.h"
+#include "rt/base/checked.h"
+#include "rt/base/crc32.h"
+#include "rt/model/file.h"
+
+namespace nbl::compiler {
+namespace {
+
+bool is_q4(const GraphTensor& tensor) {
+  return tensor.dtype == DType::q4;
+}
+
+uint64_t data_bytes(const GraphTensor& tensor, uint32_t group_size) {
+  if (is_q4(tensor)) return q4_data_bytes(tensor.shape[0], tensor.shape[1], group_size);
+  if (tensor.shape.size() == 1) return uint64_t{row_stride(tensor.shape[0])} * sizeof(float);
+  return uint64_t{tensor.shape[0]} * tensor.shape[1] * sizeof(float);
+}
+
+uint64_t scale_bytes(const GraphTensor& tensor, uint32_t group_size) {
+  return is_q4(tensor) ? q4_scale_bytes(tensor.shape[0], tensor.shape[1], group_size) : 0;
+}
+
+std::string scales_name(const GraphTensor& tensor) {
+  return tensor.name + ".scales";
+}
+
+// The FlatBuffer as it would be without any sharing: no later one for this graph is larger.
+size_t largest_graph_bytes(GraphBuffer model) {
+  const auto place = [&](const std::string& name) {
+    model.segments.push_back({.offset = 1, .size = 1, .sha256 = {}, .name = name});
+    return static_cast<int32_t>(model.segments.size()) - 1;
+  };
+  for (size_t i = 0; i < model.places.size(); ++i) {
+    const GraphTensor& tensor = model.graph->tensors[i];
+    if (tensor.role != Role::weight) continue;
+    model.places[i].data = place(tensor.name);
+    if (is_q4(tensor)) model.places[i].scales = place(scales_name(tensor));
+  }
+  return graph_bytes(model).size();
+}
+
+TensorSegments write_q4(const GraphTensor& tensor, uint32_t group_size, SegmentWriter* segments,
+                        Q4Error* error) {
+  const RowSource rows = constant_rows(*tensor.constant);
+  if (rows.rows != tensor.shape[0] || rows.columns != tensor.shape[1]) {
+    throw CompileError(fmt::format("weight {} has shape [{}, {}]; the graph wants [{}, {}]",
+                                   tensor.name, rows.rows, rows.columns, tensor.shape[0],
+                                   tensor.shape[1]));
+  }
+  Q4Error cost;
+  const Q4Matrix matrix = quantize_q4(rows, group_size, &cost);
+  error->error_squares += cost.error_squares;
+  error->weight_squares += cost.weight_squares;
+  error->quantized_rows += cost.quantized_rows;
+  error->lossless_rows += cost.lossless_rows;
+  const int32_t data = segments->add(tensor.name, std::as_bytes(std::span(matrix.words)));
+  return {data, segments->add(scales_name(tensor), std::as_bytes(std::span(matrix.scales)))};
+}
+
+TensorSegments write_f32(const GraphTensor& tensor, SegmentWriter* segments) {
+  std::vector<float> values = constant_values(*tensor.constant);
+  const size_t wanted =
+      tensor.shape.size() == 1 ? tensor.shape[0] : size_t{tensor.shape[0]} * tensor.shape[1];
+  if (values.size() != wanted) {
+    throw CompileError(fmt::format("weight {} has {} values; the graph wants {}", tensor.name,
+                                   values.size(), wanted));
+  }
+  // Kernels read whole blocks of a vector.
+  if (tensor.shape.size() == 1) values.resize(row_stride(tensor.shape[0]), 0.0f);
+  return {segments->add(tensor.name, std::as_bytes(std::span(values))), kAbsent};
+}
+
+void write_weights(GraphBuffer* model, const Progress& progress, SegmentWriter* segments,
+                   Q4Error* error) {
+  uint64_t total = 0;
+  uint64_t done = 0;
+  const auto bytes = [&](const GraphTensor& tensor) {
+    return data_bytes(tensor, model->group_size) + scale_bytes(tensor, model->group_size);
+  };
+  for (const GraphTensor& tensor : model->graph->tensors) {
+    if (tensor.role == Role::weight) total += bytes(tensor);
+  }
+  for (size_t i = 0; i < model->places.size(); ++i) {
+    const GraphTensor& tensor = model->graph->tensors[i];
+    if (tensor.role != Role::weight) continue;
+    if (progress) progress(tensor.name, static_cast<double>(done) / static_cast<double>(total));
+    model->places[i] = is_q4(tensor) ? write_q4(tensor, model->group_size, segments, error)
+                                     : write_f32(tensor, segments);
+    done += bytes(tensor);
+  }
+  if (progress) progress("", 1.0);
+}
+
+FileHeader header_for(std::span<const std::byte> graph, uint64_t file_bytes) {
+  FileHeader header{};
+  std::memcpy(header.magic, kFileMagic, sizeof kFileMagic);
+  header.version = kFileVersion;
+  header.header_bytes = sizeof header;
+  header.file_bytes = file_bytes;
+  header.graph_offset = sizeof header;
+  header.graph_bytes = graph.size();
+  header.graph_crc32 = crc32(graph);
+  header.header_crc32 =
+      crc32(std::as_bytes(std::span(&header, 1)).first(offsetof(FileHeader, header_crc32)));
+  return header;
+}
+
+}  // namespace
+
+EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOptions& options,
+                const std::filesystem::path& path) {
+  GraphBuffer model{.graph = &graph,
+                    .tokenizer = tokenizer,
+                    .metadata = &options.metadata,
+                    .group_size = options.group_size,
+                    .places = std::vector<TensorSegments>(graph.tensors.size()),
+                    .segments = {}};
+  const uint64_t reserved = sizeof(FileHeader) + largest_graph_bytes(model);
+  OutputFile file(path);
+  SegmentWriter segments(&file, reserved);
+  EmitReport report;
+  write_weights(&model, options.progress, &segments, &report.quantization);
+  model.segments = segments.segments();
+  const std::vector<std::byte> bytes = graph_bytes(model);
+  if (sizeof(FileHeader) + bytes.size() > reserved) {
+    throw CompileError("the graph does not fit the space kept for it in the file");
+  }
+  // Whole pages, so that the last segment can be imported where it lies.
+  const uint64_t file_bytes = align_up(segments.end(), kSegmentAlignBytes);
+  file.resize(file_bytes);
+  const FileHeader header = header_for(bytes, file_bytes);
+  file.write_at(0, std::as_bytes(std::span(&header, 1)));
+  file.write_at(sizeof header, bytes);
+  file.commit();
+  report.file_bytes = file_bytes;
+  report.shared_bytes = segments.shared_bytes();
+  report.segment_count = model.segments.size();
+  for (const SegmentInfo& segment : model.segments)
+    report.weight_bytes += segment.size;
+  return report;
+}
+
+}  // namespace nbl::compiler

@@ -1,0 +1,104 @@
+#include "compiler/emit/graph_buffer.h"
+
+#include <cstring>
+
+#include "compiler/emit/tokenizer_tables.h"
+#include "schema_generated.h"
+
+namespace nbl::compiler {
+namespace {
+
+using flatbuffers::FlatBufferBuilder;
+using flatbuffers::Offset;
+
+template <typename Enum, size_t N>
+const char* name_of(const std::string_view (&names)[N], Enum value) {
+  return names[static_cast<size_t>(value)].data();
+}
+
+Offset<fb::Segment> pack(FlatBufferBuilder& builder, const SegmentInfo& segment) {
+  const auto hash = builder.CreateVector(segment.sha256.data(), segment.sha256.size());
+  const auto name = builder.CreateString(segment.name);
+  return fb::CreateSegment(builder, segment.offset, segment.size, hash, name);
+}
+
+Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor, uint32_t group_size,
+                        const TensorSegments& place) {
+  const bool q4 = tensor.dtype == DType::q4;
+  const Layout layout = q4 ? Layout::q4_t16k8 : Layout::row_major;
+  const auto name = builder.CreateString(tensor.name);
+  const auto role = builder.CreateSharedString(name_of(kRoleNames, tensor.role));
+  const auto dtype = builder.CreateSharedString(name_of(kDTypeNames, tensor.dtype));
+  const auto layout_name = builder.CreateSharedString(name_of(kLayoutNames, layout));
+  const auto shape = builder.CreateVector(tensor.shape);
+  return fb::CreateTensor(builder, name, role, dtype, layout_name, shape, q4 ? group_size : 0,
+                          place.data, place.scales);
+}
+
+Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {
+  const auto kind = builder.CreateSharedString(name_of(kOpKindNames, op.kind));
+  const auto name = builder.CreateString(op.name);
+  const auto inputs = builder.CreateVector(op.inputs);
+  const auto outputs = builder.CreateVector(op.outputs);
+  return fb::CreateOp(builder, kind, name, inputs, outputs, op.eps, op.scale, op.heads, op.kv_heads,
+                      op.head_dim, op.rotary_dim, op.rope_half, op.swiglu, op.last_row);
+}
+
+Offset<fb::Tokenizer> pack(FlatBufferBuilder& builder, const TokenizerData& tokenizer) {
+  const TokenizerVectors tables = tokenizer_vectors(tokenizer);
+  const auto kind = builder.CreateString(tokenizer.kind);
+  const auto pieces = builder.CreateVector(tables.pieces);
+  const auto offsets = builder.CreateVector(tables.offsets);
+  const auto scores = builder.CreateVector(tables.scores);
+  const auto types = builder.CreateVector(tables.types);
+  const auto sorted = builder.CreateVector(tables.sorted);
+  const auto bytes = builder.CreateVector(tables.byte_tokens.data(), tables.byte_tokens.size());
+  return fb::CreateTokenizer(builder, kind, pieces, offsets, scores, types, sorted, bytes,
+                             tokenizer.bos, tokenizer.eos, tokenizer.unknown, tokenizer.add_bos,
+                             tokenizer.add_space_prefix);
+}
+
+Offset<fb::KeyValue> pack(FlatBufferBuilder& builder,
+                          const std::pair<std::string, std::string>& entry) {
+  const auto key = builder.CreateString(entry.first);
+  const auto value = builder.CreateString(entry.second);
+  return fb::CreateKeyValue(builder, key, value);
+}
+
+}  // namespace
+
+std::vector<std::byte> graph_bytes(const GraphBuffer& model) {
+  FlatBufferBuilder builder(1 << 16);
+  const Graph& graph = *model.graph;
+  std::vector<Offset<fb::Segment>> segments;
+  std::vector<Offset<fb::Tensor>> tensors;
+  std::vector<Offset<fb::Op>> ops;
+  std::vector<Offset<fb::KeyValue>> metadata;
+  for (const SegmentInfo& segment : model.segments)
+    segments.push_back(pack(builder, segment));
+  for (size_t i = 0; i < graph.tensors.size(); ++i) {
+    tensors.push_back(pack(builder, graph.tensors[i], model.group_size, model.places[i]));
+  }
+  for (const GraphOp& op : graph.ops)
+    ops.push_back(pack(builder, op));
+  for (const auto& entry : *model.metadata)
+    metadata.push_back(pack(builder, entry));
+  Offset<fb::Tokenizer> tokenizer;
+  if (model.tokenizer != nullptr) tokenizer = pack(builder, *model.tokenizer);
+  const auto name = builder.CreateString(graph.name);
+  const auto architecture = builder.CreateString(graph.architecture);
+  const auto stop_tokens = builder.CreateVector(graph.stop_tokens);
+  const auto segment_vector = builder.CreateVector(segments);
+  const auto tensor_vector = builder.CreateVector(tensors);
+  const auto op_vector = builder.CreateVector(ops);
+  const auto metadata_vector = builder.CreateVector(metadata);
+  const auto root = fb::CreateModel(
+      builder, name, architecture, graph.vocab_size, graph.context_length, graph.prefill_chunk,
+      stop_tokens, segment_vector, tensor_vector, op_vector, tokenizer, metadata_vector);
+  fb::FinishModelBuffer(builder, root);
+  std::vector<std::byte> bytes(builder.GetSize());
+  std::memcpy(bytes.data(), builder.GetBufferPointer(), bytes.size());
+  return bytes;
+}
+
+}  // namespace nbl::compiler

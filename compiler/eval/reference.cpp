@@ -1,0 +1,219 @@
+#include "compiler/eval/reference.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <thread>
+
+namespace nbl::compiler {
+namespace {
+
+// Independent sums that the compiler can keep in vector registers.
+constexpr size_t kDotLanes = 16;
+
+float dot(const float* a, const float* b, size_t count) {
+  float lanes[kDotLanes] = {};
+  size_t i = 0;
+  for (; i + kDotLanes <= count; i += kDotLanes) {
+    for (size_t lane = 0; lane < kDotLanes; ++lane)
+      lanes[lane] += a[i + lane] * b[i + lane];
+  }
+  double sum = 0;
+  for (const float lane : lanes)
+    sum += static_cast<double>(lane);
+  for (; i < count; ++i)
+    sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  return static_cast<float>(sum);
+}
+
+// Calls work(begin, end) for the parts of [0, count), one a processor.
+template <typename Work>
+void in_parallel(size_t count, const Work& work) {
+  const size_t parts = std::max(1u, std::thread::hardware_concurrency());
+  std::vector<std::jthread> threads;
+  for (size_t part = 0; part < parts; ++part) {
+    threads.emplace_back([&work, begin = count * part / parts, end = count * (part + 1) / parts] {
+      work(begin, end);
+    });
+  }
+}
+
+float silu(float x) {
+  return x / (1 + std::exp(-x));
+}
+
+void add(std::vector<float>* x, const std::vector<float>& y) {
+  std::ranges::transform(*x, y, x->begin(), std::plus<>());
+}
+
+double negative_log_likelihood(std::span<const float> logits, uint32_t token) {
+  const double largest = static_cast<double>(*std::ranges::max_element(logits));
+  double total = 0;
+  for (const float logit : logits)
+    total += std::exp(static_cast<double>(logit) - largest);
+  return std::log(total) + largest - static_cast<double>(logits[token]);
+}
+
+}  // namespace
+
+Reference::Reference(const Checkpoint& checkpoint, uint32_t group_size)
+    : checkpoint_(checkpoint), hyper_(checkpoint.hyper) {
+  if (group_size == 0) return;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (!name.ends_with("_norm")) quantized_[name] = quantize_q4(source_rows(tensor), group_size);
+  }
+}
+
+void Reference::read_row(const std::string& tensor, uint32_t row, float* out) const {
+  const auto quantized = quantized_.find(tensor);
+  if (quantized != quantized_.end()) {
+    unpack_q4_row(quantized->second, row, out);
+  } else {
+    checkpoint_.tensors.at(tensor).read_row(row, out);
+  }
+}
+
+Reference::Rows Reference::matmul(const Rows& x, const std::string& weight) {
+  const SourceTensor& shape = checkpoint_.tensors.at(weight);
+  Rows out(token_count_ * shape.rows);
+  in_parallel(shape.rows, [&](size_t begin, size_t end) {
+    std::vector<float> row(shape.columns);
+    for (size_t n = begin; n < end; ++n) {
+      read_row(weight, static_cast<uint32_t>(n), row.data());
+      for (size_t t = 0; t < token_count_; ++t) {
+        out[t * shape.rows + n] = dot(row.data(), x.data() + t * shape.columns, shape.columns);
+      }
+    }
+  });
+  return out;
+}
+
+Reference::Rows Reference::rms_norm(const Rows& x, const std::string& weight) const {
+  std::vector<float> scale(hyper_.dim);
+  read_row(weight, 0, scale.data());
+  Rows out(x.size());
+  for (size_t at = 0; at < x.size(); at += hyper_.dim) {
+    double squares = 0;
+    for (size_t i = 0; i < hyper_.dim; ++i) {
+      squares += static_cast<double>(x[at + i]) * static_cast<double>(x[at + i]);
+    }
+    const double factor = 1 / std::sqrt(squares / hyper_.dim + static_cast<double>(hyper_.eps));
+    for (size_t i = 0; i < hyper_.dim; ++i) {
+      out[at + i] = static_cast<float>(static_cast<double>(x[at + i]) * factor) * scale[i];
+    }
+  }
+  return out;
+}
+
+void Reference::rotate(Rows* x, uint32_t heads) const {
+  const size_t pairs = hyper_.rotary_dim / 2;
+  for (size_t t = 0; t < token_count_; ++t) {
+    for (size_t i = 0; i < pairs; ++i) {
+      const double angle = static_cast<double>(t) * hyper_.rope_inv_freq[i];
+      const auto cosine = static_cast<float>(std::cos(angle));
+      const auto sine = static_cast<float>(std::sin(angle));
+      for (size_t head = 0; head < heads; ++head) {
+        float* at = x->data() + (t * heads + head) * hyper_.head_dim;
+        float& first = at[hyper_.rope_half ? i : 2 * i];
+        float& second = at[hyper_.rope_half ? i + pairs : 2 * i + 1];
+        const float turned = first * cosine - second * sine;
+        second = first * sine + second * cosine;
+        first = turned;
+      }
+    }
+  }
+}
+
+Reference::Rows Reference::attention(const Rows& q, const Rows& k, const Rows& v) const {
+  const size_t dim = hyper_.head_dim;
+  const size_t q_stride = hyper_.heads * dim;
+  const size_t kv_stride = hyper_.kv_heads * dim;
+  const size_t shared_by = hyper_.heads / hyper_.kv_heads;
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
+  Rows out(token_count_ * q_stride);
+  in_parallel(hyper_.heads, [&](size_t begin, size_t end) {
+    std::vector<float> p(token_count_);
+    for (size_t head = begin; head < end; ++head) {
+      const size_t kv = head / shared_by * dim;
+      for (size_t t = 0; t < token_count_; ++t) {
+        const float* query = q.data() + t * q_stride + head * dim;
+        for (size_t c = 0; c <= t; ++c)
+          p[c] = scale * dot(query, &k[c * kv_stride + kv], dim);
+        const float largest = *std::max_element(p.begin(), p.begin() + static_cast<long>(t) + 1);
+        float total = 0;
+        for (size_t c = 0; c <= t; ++c)
+          total += p[c] = std::exp(p[c] - largest);
+        float* row = out.data() + t * q_stride + head * dim;
+        for (size_t c = 0; c <= t; ++c) {
+          const float weight = p[c] / total;
+          for (size_t d = 0; d < dim; ++d)
+            row[d] += weight * v[c * kv_stride + kv + d];
+        }
+      }
+    }
+  });
+  return out;
+}
+
+void Reference::layer(const std::string& at, Rows* x) {
+  const Rows a = rms_norm(*x, at + "attn_norm");
+  Rows q = matmul(a, at + "attn_q");
+  Rows k = matmul(a, at + "attn_k");
+  const Rows v = matmul(a, at + "attn_v");
+  rotate(&q, hyper_.heads);
+  rotate(&k, hyper_.kv_heads);
+  add(x, matmul(attention(q, k, v), at + "attn_output"));
+  const Rows f = rms_norm(*x, at + "ffn_norm");
+  Rows gate = matmul(f, at + "ffn_gate");
+  const Rows up = matmul(f, at + "ffn_up");
+  for (size_t i = 0; i < gate.size(); ++i)
+    gate[i] = silu(gate[i]) * up[i];
+  add(x, matmul(gate, at + "ffn_down"));
+}
+
+std::vector<float> Reference::logits(std::span<const uint32_t> tokens) {
+  if (tokens.size() > hyper_.context) {
+    throw std::invalid_argument(
+        fmt::format("{} tokens are more than the {} positions", tokens.size(), hyper_.context));
+  }
+  token_count_ = tokens.size();
+  Rows x(token_count_ * hyper_.dim);
+  for (size_t t = 0; t < token_count_; ++t) {
+    if (tokens[t] >= hyper_.vocab) {
+      throw std::invalid_argument(fmt::format("there is no token {}", tokens[t]));
+    }
+    read_row("token_embd", tokens[t], x.data() + t * hyper_.dim);
+  }
+  for (uint32_t i = 0; i < hyper_.layers; ++i)
+    layer(fmt::format("blk.{}.", i), &x);
+  const bool tied = !checkpoint_.tensors.contains("output");
+  return matmul(rms_norm(x, "output_norm"), tied ? "token_embd" : "output");
+}
+
+PerplexityResult perplexity(Reference* model, std::span<const uint32_t> tokens, int32_t first,
+                            uint32_t window, uint32_t vocab) {
+  const size_t lead = first >= 0 ? 1 : 0;
+  if (tokens.size() + lead < 2 || window < 2) {
+    throw std::invalid_argument("the text is too short: there is no token to predict");
+  }
+  PerplexityResult result;
+  double sum = 0;
+  while (tokens.size() + lead >= 2) {
+    const size_t count = std::min<size_t>(tokens.size(), window - lead);
+    std::vector<uint32_t> batch(tokens.begin(), tokens.begin() + static_cast<long>(count));
+    if (lead == 1) batch.insert(batch.begin(), static_cast<uint32_t>(first));
+    const std::vector<float> rows = model->logits(batch);
+    for (size_t i = 0; i + 1 < batch.size(); ++i) {
+      sum += negative_log_likelihood(std::span(rows).subspan(i * vocab, vocab), batch[i + 1]);
+      ++result.scored_tokens;
+    }
+    tokens = tokens.subspan(count);
+    if (tokens.empty()) break;
+  }
+  result.perplexity = std::exp(sum / static_cast<double>(result.scored_tokens));
+  return result;
+}
+
+}  // namespace nbl::compiler

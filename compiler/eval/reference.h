@@ -1,0 +1,59 @@
+// A checkpoint's network in float32 on the CPU, straight from the checkpoint's rows and without a
+// graph: what 4-bit weights cost is measured with it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/import/checkpoint.h"
+#include "compiler/quantize/q4.h"
+
+namespace nbl::compiler {
+
+// Evaluates whole windows of tokens, each from position 0 on.
+//
+// Memory   of the weights, one row at a time as stored; with 4-bit weights, all of them in 4 bits.
+// Borrows  the checkpoint.
+class Reference {
+ public:
+  // Units   group_size: 0 = the weights as stored, else they are quantized in such groups first.
+  Reference(const Checkpoint& checkpoint, uint32_t group_size);
+
+  // Returns the logits of every token, [tokens, vocab].
+  //
+  // Errors  std::invalid_argument: a token is none, or there are more tokens than positions.
+  std::vector<float> logits(std::span<const uint32_t> tokens);
+
+ private:
+  // [token_count, columns], row-major.
+  using Rows = std::vector<float>;
+
+  void read_row(const std::string& tensor, uint32_t row, float* out) const;
+  Rows matmul(const Rows& x, const std::string& weight);
+  Rows rms_norm(const Rows& x, const std::string& weight) const;
+  void rotate(Rows* x, uint32_t heads) const;
+  Rows attention(const Rows& q, const Rows& k, const Rows& v) const;
+  void layer(const std::string& at, Rows* x);
+
+  const Checkpoint& checkpoint_;
+  const Hyper& hyper_;
+  std::map<std::string, Q4Matrix> quantized_;
+  size_t token_count_ = 0;
+};
+
+// exp of the mean of -log p(next token), over windows of at most `window` tokens that do not
+// overlap. `first` (BOS) comes before the tokens of every window; -1 = nothing does.
+//
+// Shapes  at least two tokens, or one after `first`.
+// Errors  std::invalid_argument.
+struct PerplexityResult {
+  double perplexity = 0;
+  size_t scored_tokens = 0;
+};
+PerplexityResult perplexity(Reference* model, std::span<const uint32_t> tokens, int32_t first,
+                            uint32_t window, uint32_t vocab);
+
+}  // namespace nbl::compiler

@@ -1,0 +1,239 @@
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "compiler/graph/graph.h"
+
+namespace nbl::compiler {
+namespace {
+
+constexpr uint32_t kMaxHeadDim = 256;
+constexpr uint32_t kMaxHeads = 1024;
+
+struct Malformed {
+  std::string sentence;
+};
+
+// The operands of one op, checked as they are asked for.
+class Operands {
+ public:
+  Operands(const Graph& graph, const GraphOp& op) : graph_(graph), op_(op) {}
+
+  template <typename... Args>
+  void require(bool holds, fmt::format_string<Args...> format, Args&&... args) const {
+    if (!holds) {
+      throw Malformed{fmt::format("op {} ({}): {}", op_.name,
+                                  kOpKindNames[static_cast<size_t>(op_.kind)],
+                                  fmt::format(format, std::forward<Args>(args)...))};
+    }
+  }
+
+  void count(size_t least, size_t most, size_t outputs) const {
+    require(op_.inputs.size() >= least && op_.inputs.size() <= most, "{} inputs, {} to {} wanted",
+            op_.inputs.size(), least, most);
+    require(op_.outputs.size() == outputs, "{} outputs, {} wanted", op_.outputs.size(), outputs);
+  }
+
+  bool has(size_t slot) const { return op_.input(slot) != kAbsent; }
+
+  const GraphTensor& input(size_t slot, Role role, DType dtype, size_t rank) const {
+    require(has(slot), "input {} is missing", slot);
+    return operand(op_.input(slot), role, dtype, rank);
+  }
+  const GraphTensor& output(size_t slot, Role role, DType dtype, size_t rank) const {
+    return operand(op_.outputs[slot], role, dtype, rank);
+  }
+  uint32_t activation(size_t slot) const {
+    return input(slot, Role::activation, DType::f32, 2).shape[1];
+  }
+  uint32_t result(size_t slot) const {
+    return output(slot, Role::activation, DType::f32, 2).shape[1];
+  }
+  uint32_t vector(size_t slot) const { return input(slot, Role::weight, DType::f32, 1).shape[0]; }
+
+  void equal(const char* what, uint64_t value, uint64_t expected) const {
+    require(value == expected, "{} is {}, {} wanted", what, value, expected);
+  }
+
+ private:
+  const GraphTensor& operand(int32_t index, Role role, DType dtype, size_t rank) const {
+    const GraphTensor& tensor = graph_.tensor(index);
+    require(tensor.role == role && tensor.dtype == dtype && tensor.shape.size() == rank,
+            "tensor {} is a rank-{} {} {}, a rank-{} {} {} wanted", tensor.name,
+            tensor.shape.size(), kDTypeNames[static_cast<size_t>(tensor.dtype)],
+            kRoleNames[static_cast<size_t>(tensor.role)], rank,
+            kDTypeNames[static_cast<size_t>(dtype)], kRoleNames[static_cast<size_t>(role)]);
+    return tensor;
+  }
+
+  const Graph& graph_;
+  const GraphOp& op_;
+};
+
+void check_linear(const Operands& in, const GraphOp& op) {
+  in.count(2, 5, 1);
+  const uint32_t columns = in.activation(0);
+  const GraphTensor& weight = in.input(1, Role::weight, DType::q4, 2);
+  const uint32_t out = in.result(0);
+  in.equal("weight columns", weight.shape[1], columns);
+  in.equal("weight rows", weight.shape[0], op.swiglu ? 2 * row_stride(out) : out);
+  if (in.has(2)) {
+    in.equal("norm length", in.vector(2), columns);
+    in.require(op.eps > 0, "eps is {}", op.eps);
+  }
+  if (in.has(3)) in.equal("bias length", in.vector(3), out);
+  if (in.has(4)) in.equal("residual columns", in.activation(4), out);
+  in.require(!op.swiglu || (!in.has(3) && !in.has(4)), "swiglu takes neither bias nor residual");
+  in.require(!op.last_row || !in.has(4), "last_row takes no residual");
+}
+
+void check_heads(const Operands& in, const GraphOp& op) {
+  in.require(op.heads > 0 && op.heads <= kMaxHeads, "{} heads", op.heads);
+  in.require(op.head_dim > 0 && op.head_dim <= kMaxHeadDim && op.head_dim % 4 == 0,
+             "head_dim is {}", op.head_dim);
+}
+
+void check_group(const Operands& in, const GraphOp& op) {
+  check_heads(in, op);
+  in.require(op.kv_heads > 0 && op.heads % op.kv_heads == 0, "{} heads share {} kv heads", op.heads,
+             op.kv_heads);
+}
+
+void check_table(const Operands& in, const GraphOp& op, uint32_t context) {
+  const GraphTensor& table = in.input(1, Role::weight, DType::f32, 2);
+  in.require(op.rotary_dim > 0 && op.rotary_dim <= op.head_dim && op.rotary_dim % 2 == 0,
+             "rotary_dim is {}", op.rotary_dim);
+  in.equal("table columns", table.shape[1], op.rotary_dim);
+  in.equal("table rows", table.shape[0],
+           kRopeFineRows + (context + kRopeFineRows - 1) / kRopeFineRows);
+}
+
+void check_cache(const Operands& in, const GraphOp& op, const GraphTensor& cache) {
+  in.equal("kv heads of the cache", cache.shape[0], op.kv_heads);
+  in.equal("head_dim of the cache", cache.shape[2], op.head_dim);
+}
+
+void check_attention(const Operands& in, const GraphOp& op) {
+  in.count(3, 3, 1);
+  check_group(in, op);
+  in.require(op.scale > 0, "scale is {}", op.scale);
+  in.equal("q columns", in.activation(0), uint64_t{op.heads} * op.head_dim);
+  in.equal("columns", in.result(0), uint64_t{op.heads} * op.head_dim);
+  check_cache(in, op, in.input(1, Role::state, DType::f16, 3));
+  check_cache(in, op, in.input(2, Role::state, DType::f16, 3));
+}
+
+void check_rope(const Operands& in, const GraphOp& op, uint32_t context) {
+  const bool fused = op.kind == OpKind::rope_update_cache;
+  in.count(2, 2, fused ? 3 : 1);
+  fused ? check_group(in, op) : check_heads(in, op);
+  check_table(in, op, context);
+  const uint64_t heads = fused ? op.heads + 2 * uint64_t{op.kv_heads} : op.heads;
+  in.equal("input columns", in.activation(0), heads * op.head_dim);
+  in.equal("columns", in.result(0), uint64_t{op.heads} * op.head_dim);
+  if (!fused) return;
+  check_cache(in, op, in.output(1, Role::state, DType::f16, 3));
+  check_cache(in, op, in.output(2, Role::state, DType::f16, 3));
+}
+
+void check_op(const Graph& graph, const GraphOp& op) {
+  const Operands in(graph, op);
+  switch (op.kind) {
+    case OpKind::embedding_q4gsw: {
+      in.count(2, 2, 1);
+      in.input(0, Role::input, DType::u32, 1);
+      const GraphTensor& weight = in.input(1, Role::weight, DType::q4, 2);
+      in.equal("weight rows", weight.shape[0], graph.vocab_size);
+      in.equal("columns", in.result(0), weight.shape[1]);
+      break;
+    }
+    case OpKind::rms_norm:
+      in.count(2, 2, 1);
+      in.equal("weight length", in.vector(1), in.activation(0));
+      in.equal("columns", in.result(0), in.activation(0));
+      in.require(op.eps > 0, "eps is {}", op.eps);
+      break;
+    case OpKind::linear_q4gsw:
+      check_linear(in, op);
+      break;
+    case OpKind::rope:
+    case OpKind::rope_update_cache:
+      check_rope(in, op, graph.context_length);
+      break;
+    case OpKind::update_cache: {
+      in.count(1, 1, 1);
+      const GraphTensor& cache = in.output(0, Role::state, DType::f16, 3);
+      in.equal("columns", in.activation(0), uint64_t{cache.shape[0]} * cache.shape[2]);
+      break;
+    }
+    case OpKind::sdpa_with_kv_cache:
+      check_attention(in, op);
+      break;
+    case OpKind::swiglu:
+    case OpKind::add:
+      in.count(2, 2, 1);
+      in.equal("first columns", in.activation(0), in.result(0));
+      in.equal("second columns", in.activation(1), in.result(0));
+      break;
+    case OpKind::sample:
+      in.count(1, 1, 0);
+      in.equal("columns", in.activation(0), graph.vocab_size);
+      break;
+  }
+}
+
+void check_order(const Graph& graph, const GraphOp& op, std::vector<bool>* written) {
+  const auto exists = [&](int32_t index) {
+    return index >= 0 && static_cast<size_t>(index) < graph.tensors.size();
+  };
+  for (const int32_t index : op.inputs) {
+    if (index == kAbsent) continue;
+    if (!exists(index)) throw Malformed{fmt::format("op {} reads no tensor {}", op.name, index)};
+    if (graph.tensor(index).role == Role::activation && !(*written)[static_cast<size_t>(index)]) {
+      throw Malformed{
+          fmt::format("op {} reads {} before it is written", op.name, graph.tensor(index).name)};
+    }
+  }
+  for (const int32_t index : op.outputs) {
+    if (!exists(index)) throw Malformed{fmt::format("op {} writes no tensor {}", op.name, index)};
+    if (graph.tensor(index).role == Role::activation && (*written)[static_cast<size_t>(index)]) {
+      throw Malformed{fmt::format("op {} writes {} again", op.name, graph.tensor(index).name)};
+    }
+    (*written)[static_cast<size_t>(index)] = true;
+  }
+}
+
+void check_tensor(const Graph& graph, const GraphTensor& tensor) {
+  const bool is_weight = tensor.role == Role::weight;
+  if (is_weight != (tensor.constant != nullptr)) {
+    throw Malformed{fmt::format("tensor {} {} values", tensor.name, is_weight ? "has no" : "has")};
+  }
+  if (tensor.role == Role::state && tensor.shape.size() == 3 &&
+      tensor.shape[1] != graph.context_length) {
+    throw Malformed{fmt::format("state {} has room for {} positions, the model has {}", tensor.name,
+                                tensor.shape[1], graph.context_length)};
+  }
+}
+
+}  // namespace
+
+std::string verify(const Graph& graph) {
+  try {
+    std::vector<bool> written(graph.tensors.size());
+    for (const GraphTensor& tensor : graph.tensors)
+      check_tensor(graph, tensor);
+    for (size_t i = 0; i < graph.ops.size(); ++i) {
+      check_order(graph, graph.ops[i], &written);
+      check_op(graph, graph.ops[i]);
+      if ((graph.ops[i].kind == OpKind::sample) != (i + 1 == graph.ops.size())) {
+        throw Malformed{"the graph does not end in its one sample op"};
+      }
+    }
+    if (graph.ops.empty()) throw Malformed{"the graph has no ops"};
+  } catch (const Malformed& malformed) {
+    return malformed.sentence;
+  }
+  return {};
+}
+
+}  // namespace nbl::compiler

@@ -1,0 +1,112 @@
+// A checkpoint as every importer hands it on: hyperparameters, tensors under canonical names that
+// still lie in the mapped file, and the tokenizer. Nothing is dequantized until a row is read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace nbl::compiler {
+
+// A file that cannot be imported. The text is one sentence that names the file, the tensor or key,
+// the value found and the limit it broke.
+class ImportError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+enum class SourceType : uint8_t { f32, f16, bf16, q8_0, q4_0 };
+
+// The weights that share a scale in q8_0 and q4_0.
+inline constexpr uint32_t kSourceBlock = 32;
+
+// "F32", "F16", "BF16", "Q8_0", "Q4_0".
+const char* source_type_name(SourceType type);
+
+// Bytes of `columns` elements of `type`; columns is a multiple of 32 where the type has blocks.
+uint64_t source_row_bytes(SourceType type, uint64_t columns);
+
+// One tensor of the file.
+//
+// Shapes   a vector has rows = 1.
+// Layout   rows follow each other without gaps. q8_0: f16 scale d, then 32 signed bytes; value =
+//          byte * d. q4_0: f16 scale d, then 16 bytes whose low nibbles are elements 0..15 and
+//          whose high nibbles are 16..31; value = (nibble - 8) * d.
+// Borrows  the mapping that Checkpoint::storage holds.
+struct SourceTensor {
+  std::string name;
+  SourceType type = SourceType::f32;
+  uint64_t rows = 0;
+  uint64_t columns = 0;
+  const std::byte* data = nullptr;
+
+  // Writes `columns` dequantized elements.
+  void read_row(uint64_t row, float* out) const;
+  size_t row_bytes() const;
+  const std::byte* row_data(uint64_t row) const { return data + row * row_bytes(); }
+};
+
+// A SentencePiece-style vocabulary. In a piece, a space is U+2581.
+struct TokenizerData {
+  std::string kind = "spm";
+  std::vector<std::string> pieces;
+  std::vector<float> scores;
+  std::vector<uint8_t> types;  // 0 normal, 1 control, 2 byte, 3 unknown, 4 user, 5 unused
+  int32_t bos = -1;            // -1 = none, as for the two below
+  int32_t eos = -1;
+  int32_t unknown = -1;
+  bool add_bos = true;
+  bool add_space_prefix = true;
+};
+
+// The numbers that fix a llama-shaped network.
+struct Hyper {
+  std::string architecture;  // "llama"
+  std::string name;          // for people; may be empty
+  uint32_t vocab = 0;
+  uint32_t dim = 0;
+  uint32_t layers = 0;
+  uint32_t heads = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t ffn = 0;
+  uint32_t context = 0;
+  float eps = 1e-5f;
+  double rope_theta = 10000;
+  uint32_t rotary_dim = 0;            // R: leading elements of a head that turn
+  std::vector<double> rope_inv_freq;  // R/2, radians a position, with any scaling in it
+  bool rope_half = false;             // pairs (i, i + R/2) instead of (2i, 2i+1)
+  std::vector<uint32_t> stop_tokens;  // ascending, each once
+};
+
+struct Checkpoint {
+  Hyper hyper;
+  // Canonical name -> tensor: token_embd, output (absent when tied to token_embd), output_norm,
+  // blk.N.{attn_norm,attn_q,attn_k,attn_v,attn_output,ffn_norm,ffn_gate,ffn_up,ffn_down}. All are
+  // there and have the shapes that `hyper` asks for.
+  std::map<std::string, SourceTensor> tensors;
+  std::optional<TokenizerData> tokenizer;
+  std::vector<std::string> warnings;  // one sentence each
+  std::shared_ptr<void> storage;      // keeps the mapping alive
+};
+
+// Reads a checkpoint; the content of the file says which reader takes it. `tokenizer` may be empty;
+// a llama2.c checkpoint has none of its own.
+//
+// Errors  ImportError.
+Checkpoint import_checkpoint(const std::filesystem::path& file,
+                             const std::filesystem::path& tokenizer);
+
+// Reads a vocabulary alone: a GGUF file with a SentencePiece one, or a llama2.c tokenizer, which
+// must have `vocab` pieces (0 = as many as the file holds).
+//
+// Errors  ImportError.
+TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab);
+
+}  // namespace nbl::compiler

@@ -1,0 +1,29 @@
+// GGUF checkpoints of the llama architecture.
+//
+// Tensor types F32, F16, BF16, Q8_0 and Q4_0. The rows of attn_q and attn_k come permuted so that
+// RoPE turns interleaved pairs. Tied where output.weight is absent. rope_freqs.weight and linear
+// RoPE scaling end up in Hyper::rope_inv_freq.
+#pragma once
+
+#include "compiler/import/checkpoint.h"
+#include "compiler/import/mapped_file.h"
+
+namespace nbl::compiler {
+
+class GgufFile;
+
+// A vocabulary that is not SentencePiece's ("llama") gives no tokenizer and a warning.
+//
+// Borrows  `file`.
+// Errors   ImportError.
+Checkpoint import_gguf(const MappedFile& file);
+
+// Errors  ImportError, also where the vocabulary is of another kind.
+TokenizerData import_gguf_tokenizer(const MappedFile& file);
+
+// The parts that lie in gguf_tokenizer.cpp. `vocab` is the embedding's row count.
+std::optional<TokenizerData> gguf_tokenizer(const GgufFile& file, uint32_t vocab,
+                                            std::vector<std::string>* warnings);
+std::vector<uint32_t> gguf_stop_tokens(const GgufFile& file, uint32_t vocab);
+
+}  // namespace nbl::compiler

@@ -1,0 +1,117 @@
+// nibblec: checkpoints to .nbl model files, and a look inside these.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "compiler/commands.h"
+
+namespace {
+
+using namespace nbl::compiler;
+
+constexpr int kFailure = 1;
+
+const char* const kExamples =
+    "Examples:\n"
+    "  nibblec compile smollm2-135m-q4_0.gguf -o smollm2.nbl\n"
+    "      A GGUF file; its Q4_0 weights are taken over bit for bit.\n"
+    "  nibblec compile stories260K.bin --tokenizer tok512.bin -o stories.nbl\n"
+    "      A llama2.c checkpoint, whose tokenizer is a file of its own.\n"
+    "  nibblec compile model-folder/ -o model.nbl --group-size 128 --context 4096\n"
+    "      A Hugging Face folder; coarser scales for a smaller file, a longer context.\n"
+    "  nibblec inspect model.nbl --board rpi5\n"
+    "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
+    "  nibblec perplexity stories260K.bin --tokenizer tok512.bin --text story.txt\n"
+    "      What 4-bit weights cost in accuracy.\n";
+
+std::string pass_list() {
+  std::string text = "Switch one pass off; may be repeated. Passes:";
+  for (const Pass& pass : all_passes())
+    text += fmt::format("\n{} ({})", pass.name, pass.does);
+  return text;
+}
+
+void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
+  app->add_option("input", options->input, "Checkpoint: GGUF, safetensors, .pt2 or llama2.c")
+      ->required();
+  app->add_option("-o,--output", options->output, "Model file to write")->required();
+  app->add_option("--tokenizer", options->tokenizer,
+                  "Tokenizer file, where the checkpoint has none of its own");
+  app->add_option("--group-size", options->group_size,
+                  "Weights that share a scale: 32, 64, 128 or 256")
+      ->check(CLI::IsMember({32, 64, 128, 256}))
+      ->capture_default_str();
+  app->add_option("--context", options->context,
+                  fmt::format("Positions the model has room for; the checkpoint's, but at most {}, "
+                              "unless given",
+                              kDefaultContext))
+      ->check(CLI::PositiveNumber);
+  app->add_option("--prefill-chunk", options->prefill_chunk, "Tokens a prefill step takes at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
+  app->add_option("--disable-pass", options->passes.disabled, pass_list())
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+}
+
+void add_inspect(CLI::App* app, InspectOptions* options) {
+  app->add_option("input", options->input, "Model file (.nbl)")->required();
+  app->add_option("--board", options->board,
+                  "Also plan the model for this board, as its device would");
+  app->add_flag("--json", options->json, "Print JSON instead of text");
+}
+
+void add_perplexity(CLI::App* app, PerplexityOptions* options) {
+  app->add_option("input", options->input, "Checkpoint")->required();
+  app->add_option("--text", options->text, "Text file")->required()->check(CLI::ExistingFile);
+  app->add_option("--tokenizer", options->tokenizer, "Tokenizer file");
+  app->add_option("--group-size", options->group_size, "Weights that share a scale")
+      ->check(CLI::IsMember({32, 64, 128, 256}))
+      ->capture_default_str();
+  app->add_option("--window", options->window, "Tokens evaluated together")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("nibblec compiles 4-bit language models for the nibble runtime.", "nibblec");
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  CompileOptions compile_options;
+  InspectOptions inspect_options;
+  PerplexityOptions perplexity_options;
+  bool no_fuse = false;
+  CLI::App* compile = app.add_subcommand("compile", "Turn a checkpoint into a model file");
+  CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a model file");
+  CLI::App* perplexity =
+      app.add_subcommand("perplexity", "Compare float32 and 4-bit weights on a text");
+  add_compile(compile, &compile_options, &no_fuse);
+  add_inspect(inspect, &inspect_options);
+  add_perplexity(perplexity, &perplexity_options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    fmt::print(stderr, "nibblec: {}\n", error.what());
+    return kFailure;
+  }
+  compile_options.passes.fuse = !no_fuse;
+  if (compile->parsed()) run_compile(compile_options);
+  if (inspect->parsed()) run_inspect(inspect_options);
+  if (perplexity->parsed()) run_perplexity(perplexity_options);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "nibblec: {}\n", error.what());
+    return kFailure;
+  }
+}

@@ -1,0 +1,121 @@
+#include <algorithm>
+
+#include "compiler/passes/passes.h"
+
+namespace nbl::compiler {
+namespace {
+
+// The ops around one attention, by index.
+struct Attention {
+  size_t sdpa, rope_q, rope_k, update_k, update_v, linear_q, linear_k, linear_v;
+
+  std::vector<size_t> replaced() const {
+    return {rope_q, rope_k, update_k, update_v, linear_q, linear_k, linear_v};
+  }
+};
+
+// The op of `kind` that writes `tensor`, where nothing but `reader` reads it; else -1.
+int32_t only_for(const Graph& graph, int32_t tensor, OpKind kind, size_t reader) {
+  const int32_t from = graph.producer(tensor);
+  if (from < 0 || graph.ops[static_cast<size_t>(from)].kind != kind) return -1;
+  return graph.users(tensor) == std::vector{reader} ? from : -1;
+}
+
+bool follow(const Graph& graph, int32_t tensor, OpKind kind, size_t reader, size_t* found) {
+  const int32_t op = only_for(graph, tensor, kind, reader);
+  if (op < 0) return false;
+  *found = static_cast<size_t>(op);
+  return kind != OpKind::linear_q4gsw || is_plain_linear(graph, op);
+}
+
+bool same_rotation(const GraphOp& a, const GraphOp& b) {
+  return a.inputs[1] == b.inputs[1] && a.head_dim == b.head_dim && a.rotary_dim == b.rotary_dim &&
+         a.rope_half == b.rope_half;
+}
+
+bool match(const Graph& graph, size_t sdpa, Attention* found) {
+  const std::vector<GraphOp>& ops = graph.ops;
+  if (ops[sdpa].kind != OpKind::sdpa_with_kv_cache) return false;
+  Attention a{};
+  a.sdpa = sdpa;
+  const auto from = [&](size_t reader, size_t slot, OpKind kind, size_t* op) {
+    return follow(graph, ops[reader].inputs[slot], kind, reader, op);
+  };
+  const bool shape = from(a.sdpa, 0, OpKind::rope, &a.rope_q) &&
+                     from(a.sdpa, 1, OpKind::update_cache, &a.update_k) &&
+                     from(a.sdpa, 2, OpKind::update_cache, &a.update_v) &&
+                     from(a.update_k, 0, OpKind::rope, &a.rope_k) &&
+                     from(a.rope_q, 0, OpKind::linear_q4gsw, &a.linear_q) &&
+                     from(a.rope_k, 0, OpKind::linear_q4gsw, &a.linear_k) &&
+                     from(a.update_v, 0, OpKind::linear_q4gsw, &a.linear_v);
+  if (!shape || !same_rotation(ops[a.rope_q], ops[a.rope_k])) return false;
+  const int32_t x = ops[a.linear_q].inputs[0];
+  if (ops[a.linear_k].inputs[0] != x || ops[a.linear_v].inputs[0] != x) return false;
+  *found = a;
+  return true;
+}
+
+int32_t stacked_weight(Graph* graph, const Attention& a, const std::string& name) {
+  auto rows = std::make_shared<Constant>();
+  uint32_t row_count = 0;
+  uint32_t columns = 0;
+  for (const size_t linear : {a.linear_q, a.linear_k, a.linear_v}) {
+    const GraphTensor& part = graph->tensor(graph->ops[linear].inputs[1]);
+    rows->sources.insert(rows->sources.end(), part.constant->sources.begin(),
+                         part.constant->sources.end());
+    row_count += part.shape[0];
+    columns = part.shape[1];
+  }
+  return graph->add({.name = name + ".weight",
+                     .role = Role::weight,
+                     .dtype = DType::q4,
+                     .shape = {row_count, columns},
+                     .constant = std::move(rows)});
+}
+
+// "blk.3.attn_q" -> "blk.3."
+std::string place(const std::string& name) {
+  return name.substr(0, name.rfind('.') + 1);
+}
+
+void rewrite(Graph* graph, const Attention& a) {
+  const std::string at = place(graph->ops[a.linear_q].name);
+  const int32_t weight = stacked_weight(graph, a, at + "attn_qkv");
+  const int32_t qkv =
+      graph->add({.name = at + "attn_qkv", .shape = {0, graph->tensor(weight).shape[0]}});
+  const GraphOp& rope_q = graph->ops[a.rope_q];
+  GraphOp linear{.kind = OpKind::linear_q4gsw,
+                 .name = at + "attn_qkv",
+                 .inputs = {graph->ops[a.linear_q].inputs[0], weight},
+                 .outputs = {qkv}};
+  GraphOp rope{.kind = OpKind::rope_update_cache,
+               .name = at + "rope_cache",
+               .inputs = {qkv, rope_q.inputs[1]},
+               .outputs = {rope_q.outputs[0], graph->ops[a.update_k].outputs[0],
+                           graph->ops[a.update_v].outputs[0]},
+               .heads = graph->ops[a.sdpa].heads,
+               .kv_heads = graph->ops[a.sdpa].kv_heads,
+               .head_dim = rope_q.head_dim,
+               .rotary_dim = rope_q.rotary_dim,
+               .rope_half = rope_q.rope_half};
+  const auto before_sdpa = graph->ops.begin() + static_cast<std::ptrdiff_t>(a.sdpa);
+  graph->ops.insert(before_sdpa, {std::move(linear), std::move(rope)});
+  remove_ops(graph, a.replaced());
+}
+
+}  // namespace
+
+int fuse_qkv(Graph* graph) {
+  int applied = 0;
+  for (size_t i = 0; i < graph->ops.size(); ++i) {
+    Attention attention{};
+    if (!match(*graph, i, &attention)) continue;
+    // The seven ops before the attention give way to two.
+    rewrite(graph, attention);
+    i -= attention.replaced().size() - 2;
+    ++applied;
+  }
+  return applied;
+}
+
+}  // namespace nbl::compiler

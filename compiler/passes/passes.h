@@ -1,0 +1,58 @@
+// The rewrites between architecture and file. Each is one file, changes nothing that the model
+// computes, and can be switched off by name.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/graph/graph.h"
+
+namespace nbl::compiler {
+
+// Every pass returns how many times it applied and leaves a well-formed graph.
+
+// Weights of the same type and shape whose rows are equal become one tensor: a tied output head and
+// embedding, above all.
+int tie_weights(Graph* graph);
+
+// q, k and v linears of the same x, the rotation of q and k and the two cache writes become one
+// linear over the stacked rows and one rope_update_cache. It is one rewrite because a graph has no
+// op that splits a tensor: half of it would have no meaning.
+int fuse_qkv(Graph* graph);
+
+// gate and up linears of the same x and their swiglu become one linear whose rows are gate and up
+// in turn, padded with zero rows to 2 * align_up(F, 32).
+int fuse_gate_up(Graph* graph);
+
+// An add of a linear's result becomes the linear's residual operand.
+int fuse_residual(Graph* graph);
+
+// A norm that only linears read becomes their norm operand. The runtime splits it off again where
+// that is faster on the device.
+int fuse_norm(Graph* graph);
+
+struct Pass {
+  const char* name;
+  const char* does;  // for --help
+  bool fusion;       // --no-fuse switches it off
+  int (*run)(Graph*);
+};
+
+// In the order in which they run.
+std::span<const Pass> all_passes();
+
+struct PassOptions {
+  bool fuse = true;
+  std::vector<std::string> disabled = {};  // names
+};
+
+// Runs what the options leave on, and verifies the graph after each.
+//
+// Errors  CompileError: a disabled pass has an unknown name.
+void run_passes(Graph* graph, const PassOptions& options);
+
+// A linear whose result is x * weight^T and nothing else, from the rows of the checkpoint.
+bool is_plain_linear(const Graph& graph, int32_t op);
+
+}  // namespace nbl::compiler

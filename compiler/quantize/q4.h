@@ -1,0 +1,60 @@
+// Groupwise symmetric int4: value = (nibble - 8) * scale, one f16 scale for group_size columns of a
+// row. The layout is q4_t16k8 of rt/model/model.h.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "compiler/quantize/row_source.h"
+
+namespace nbl::compiler {
+
+// A quantized matrix in the layout of the model file.
+//
+// Shapes  words: q4_padded_rows(rows) * q4_padded_columns(columns, group_size) / 8;
+//         scales: q4_padded_rows(rows) * q4_padded_columns(columns, group_size) / group_size.
+// Layout  q4_t16k8; padding rows have scale 0, and all padding has nibble 8.
+struct Q4Matrix {
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+  uint32_t group_size = 0;
+  std::vector<uint32_t> words;
+  std::vector<uint16_t> scales;  // f16
+};
+
+// What quantization cost, summed over the rows that went through it.
+struct Q4Error {
+  double error_squares = 0;
+  double weight_squares = 0;
+  uint64_t quantized_rows = 0;
+  uint64_t lossless_rows = 0;  // Q4_0 rows taken over bit for bit
+
+  // sqrt(sum (w - w')^2 / sum w^2); 0 where nothing was quantized.
+  double relative_rms() const;
+};
+
+// Quantizes `source`, or takes its rows over bit for bit where they are Q4_0 and group_size is 32.
+// The result depends on nothing but the source: not on the number of threads.
+//
+// Units   group_size is 32, 64, 128 or 256; thread_count 0 = one a processor; error may be null.
+// Errors  ImportError where a weight or a Q4_0 scale is not finite, or a weight is too large for an
+//         f16 scale; it names tensor and row. std::invalid_argument where group_size is none of the
+//         above.
+Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* error = nullptr,
+                     uint32_t thread_count = 0);
+
+// Writes the `columns` values of a row, without padding.
+void unpack_q4_row(const Q4Matrix& matrix, uint32_t row, float* out);
+
+// Quantizes one group: writes nibbles (value + 8) and returns the f16 scale.
+//
+// The scale is the best of fourteen: those that put the weight of the largest magnitude at one of
+// thirteen targets around -8 and 7, each refined to the least-squares scale of its own rounding,
+// and the plain one with the target -8. All are rounded to f16 before their squared error is taken,
+// so that what is compared is what the device computes; the result is never worse than the plain
+// one.
+//
+// Shapes  weights, nibbles: count, a multiple of 4. The weights are finite and at most 8 * 65504.
+uint16_t quantize_q4_group(const float* weights, uint32_t count, uint8_t* nibbles);
+
+}  // namespace nbl::compiler

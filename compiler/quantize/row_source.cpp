@@ -1,0 +1,113 @@
+#include "compiler/quantize/row_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "rt/base/checked.h"
+#include "rt/base/limits.h"
+
+namespace nbl::compiler {
+namespace {
+
+std::string describe_first(const RowSource& source) {
+  return source.rows == 0 ? "an empty matrix" : source.describe(0);
+}
+
+}  // namespace
+
+RowSource source_rows(const SourceTensor& tensor) {
+  if (tensor.rows > kMaxDim || tensor.columns > kMaxDim) {
+    throw ImportError(fmt::format("tensor {} has shape [{}, {}]; neither may exceed {}",
+                                  tensor.name, tensor.rows, tensor.columns, kMaxDim));
+  }
+  RowSource source;
+  source.rows = static_cast<uint32_t>(tensor.rows);
+  source.columns = static_cast<uint32_t>(tensor.columns);
+  source.read = [tensor](uint32_t row, float* out) { tensor.read_row(row, out); };
+  source.q4_0 = [tensor](uint32_t row) -> const std::byte* {
+    return tensor.type == SourceType::q4_0 ? tensor.row_data(row) : nullptr;
+  };
+  source.describe = [name = tensor.name](uint32_t row) {
+    return fmt::format("tensor {}, row {}", name, row);
+  };
+  return source;
+}
+
+RowSource concatenate(std::vector<RowSource> parts) {
+  if (parts.empty()) throw ImportError("there is no matrix to concatenate");
+  std::vector<uint32_t> ends;  // one past the last row of each part
+  uint64_t rows = 0;
+  for (const RowSource& part : parts) {
+    rows += part.rows;
+    if (part.columns != parts[0].columns || rows > kMaxDim) {
+      throw ImportError(fmt::format(
+          "cannot concatenate {} ({} columns) with {} ({} columns): columns must agree and all "
+          "rows "
+          "together be at most {}",
+          describe_first(parts[0]), parts[0].columns, describe_first(part), part.columns, kMaxDim));
+    }
+    ends.push_back(static_cast<uint32_t>(rows));
+  }
+  RowSource source;
+  source.rows = static_cast<uint32_t>(rows);
+  source.columns = parts[0].columns;
+  const auto shared = std::make_shared<const std::vector<RowSource>>(std::move(parts));
+  const auto locate = [shared, ends](uint32_t row) {
+    const size_t part =
+        static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), row) - ends.begin());
+    return std::pair<const RowSource*, uint32_t>(&(*shared)[part],
+                                                 row - (part == 0 ? 0 : ends[part - 1]));
+  };
+  source.read = [locate](uint32_t row, float* out) {
+    const auto [part, local] = locate(row);
+    part->read(local, out);
+  };
+  source.q4_0 = [locate](uint32_t row) {
+    const auto [part, local] = locate(row);
+    return part->q4_0 ? part->q4_0(local) : nullptr;
+  };
+  source.describe = [locate](uint32_t row) {
+    const auto [part, local] = locate(row);
+    return part->describe(local);
+  };
+  return source;
+}
+
+RowSource interleave(RowSource even, RowSource odd) {
+  if (even.rows != odd.rows || even.columns != odd.columns || even.rows > kMaxDim / 2 - kRowAlign) {
+    throw ImportError(
+        fmt::format("cannot interleave {} of shape [{}, {}] with {} of shape [{}, {}]: the shapes "
+                    "must agree and "
+                    "have at most {} rows",
+                    describe_first(even), even.rows, even.columns, describe_first(odd), odd.rows,
+                    odd.columns, kMaxDim / 2 - kRowAlign));
+  }
+  RowSource source;
+  const uint32_t live_rows = 2 * even.rows;
+  source.rows = 2 * align_up(even.rows, kRowAlign);
+  source.columns = even.columns;
+  const auto shared =
+      std::make_shared<const std::pair<RowSource, RowSource>>(std::move(even), std::move(odd));
+  const auto part_of = [shared](uint32_t row) -> const RowSource& {
+    return row % 2 == 0 ? shared->first : shared->second;
+  };
+  source.read = [part_of, live_rows, columns = source.columns](uint32_t row, float* out) {
+    if (row < live_rows) {
+      part_of(row).read(row / 2, out);
+    } else {
+      std::fill_n(out, columns, 0.0f);
+    }
+  };
+  source.q4_0 = [part_of, live_rows](uint32_t row) -> const std::byte* {
+    if (row >= live_rows || !part_of(row).q4_0) return nullptr;
+    return part_of(row).q4_0(row / 2);
+  };
+  source.describe = [part_of, live_rows](uint32_t row) {
+    return row < live_rows ? part_of(row).describe(row / 2) : fmt::format("padding row {}", row);
+  };
+  return source;
+}
+
+}  // namespace nbl::compiler

@@ -1,0 +1,45 @@
+// Rows of a weight matrix on their way into a Q4Matrix, put together from tensors of the checkpoint
+// one row at a time, so that no matrix is ever held in float32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "compiler/import/checkpoint.h"
+
+namespace nbl::compiler {
+
+// A matrix that is read row by row. All functions may be called from several threads at once.
+struct RowSource {
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+  // Writes `columns` floats.
+  std::function<void(uint32_t row, float* out)> read;
+  // The row as Q4_0 blocks (checkpoint.h), or null where it is not stored so.
+  std::function<const std::byte*(uint32_t row)> q4_0;
+  // Names tensor and row in errors.
+  std::function<std::string(uint32_t row)> describe;
+};
+
+// One tensor.
+//
+// Borrows  the tensor's bytes; the SourceTensor itself is copied.
+// Errors   ImportError where a dimension is beyond kMaxDim.
+RowSource source_rows(const SourceTensor& tensor);
+
+// The rows of all parts, one part after the other.
+//
+// Errors  ImportError where the parts differ in columns, there are none, or there are too many
+// rows.
+RowSource concatenate(std::vector<RowSource> parts);
+
+// Row 2i is row i of `even`, row 2i+1 row i of `odd`; from 2 * even.rows on, rows of zeros up to
+// 2 * align_up(even.rows, 32), so that the halves of the result have whole activation blocks.
+//
+// Errors  ImportError where the two differ in shape.
+RowSource interleave(RowSource even, RowSource odd);
+
+}  // namespace nbl::compiler

@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "compiler/commands.h"
+
+namespace nbl::compiler {
+namespace {
+
+constexpr int kBarCells = 30;
+constexpr double kMiB = 1024.0 * 1024.0;
+
+// One line on stderr that is drawn over and over; gone when the work is done.
+void draw_bar(const std::string& tensor, double done) {
+  constexpr const char* kClearLine = "\r\033[K";
+  if (done >= 1) {
+    fmt::print(stderr, "{}", kClearLine);
+    return;
+  }
+  const int cells = static_cast<int>(done * kBarCells);
+  fmt::print(stderr, "{}[{:#<{}}{:.<{}}] {:3.0f} % {:.40}", kClearLine, "", cells, "",
+             kBarCells - cells, 100 * done, tensor);
+  std::fflush(stderr);
+}
+
+void print_report(const CompileOptions& options, const CompileReport& report) {
+  const EmitReport& file = report.emitted;
+  const Hyper& h = report.hyper;
+  fmt::print("{}: {} layers, {} wide, {} tokens, context {}, {} ops\n", options.output.string(),
+             h.layers, h.dim, h.vocab, report.context, report.op_count);
+  fmt::print("{:.2f} MiB in {} segments", static_cast<double>(file.file_bytes) / kMiB,
+             file.segment_count);
+  if (file.shared_bytes > 0) {
+    fmt::print(", {:.2f} MiB more saved by sharing", static_cast<double>(file.shared_bytes) / kMiB);
+  }
+  fmt::print("\n");
+  if (file.quantization.lossless_rows > 0) {
+    fmt::print("{} rows taken over bit for bit\n", file.quantization.lossless_rows);
+  }
+  if (file.quantization.quantized_rows > 0) {
+    fmt::print("{} rows quantized in groups of {}, relative error {:.4f}\n",
+               file.quantization.quantized_rows, options.group_size,
+               file.quantization.relative_rms());
+  }
+}
+
+}  // namespace
+
+void run_compile(CompileOptions options) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  if (terminal) options.progress = draw_bar;
+  try {
+    const CompileReport report = compile(options);
+    for (const std::string& warning : report.warnings) {
+      fmt::print(stderr, "nibblec: warning: {}\n", warning);
+    }
+    for (const std::string& note : report.notes)
+      fmt::print(stderr, "nibblec: note: {}\n", note);
+    print_report(options, report);
+  } catch (...) {
+    if (terminal) draw_bar("", 1);
+    throw;
+  }
+}
+
+}  // namespace nbl::compiler

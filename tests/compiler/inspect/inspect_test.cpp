@@ -1,0 +1,94 @@
+// Could break: the chart shows another place or time than planned, sharing is counted wrongly, or a
+// board's plan cannot be made.
+#include "compiler/inspect/inspect.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "boards/boards.h"
+#include "rt/load.h"
+#include "tests/support/compiled.h"
+#include "tests/support/small_llama.h"
+
+namespace nbl::compiler {
+namespace {
+
+Model load_or_fail(const test::AlignedBytes& file) {
+  Model model;
+  Error error;
+  EXPECT_TRUE(load(file.span(), &model, &error).ok()) << error.name;
+  return model;
+}
+
+TEST(MemoryChart, shows_each_value_at_its_offset_and_time) {
+  const Value values[] = {{0, 0, 1, 512, 0}, {1, 1, 3, 256, 512}, {2, 2, 3, 512, 0}};
+  std::istringstream text(memory_chart(values, 768, 4));
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(text, line);)
+    rows.push_back(line.substr(13));
+  ASSERT_EQ(rows.size(), 24u);
+  for (size_t i = 0; i < 16; ++i)
+    EXPECT_EQ(rows[i], "aacc") << i;
+  for (size_t i = 16; i < 24; ++i)
+    EXPECT_EQ(rows[i], ".bbb") << i;
+}
+
+TEST(Sharing, counts_what_a_tied_head_saves) {
+  const Checkpoint checkpoint = test::small_llama({.dim = 96, .vocab = 128, .tied = true});
+  const uint64_t table_bytes = q4_data_bytes(128, 96, 32) + q4_scale_bytes(128, 96, 32);
+  const test::AlignedBytes tied = test::build_model(checkpoint);
+  EXPECT_EQ(find_sharing(load_or_fail(tied)).saved_bytes, table_bytes);
+  const test::AlignedBytes apart =
+      test::build_model(checkpoint, {.passes = {.disabled = {"tie_weights"}}});
+  EXPECT_EQ(find_sharing(load_or_fail(apart)).saved_bytes, table_bytes);
+}
+
+TEST(Sharing, counts_nothing_where_nothing_is_tied) {
+  const test::AlignedBytes file = test::build_model(test::small_llama({.tied = false}));
+  EXPECT_EQ(find_sharing(load_or_fail(file)).saved_bytes, 0u);
+}
+
+TEST(Boards, can_all_plan_a_model) {
+  const test::AlignedBytes file = test::build_model(test::small_llama({}));
+  const Model model = load_or_fail(file);
+  for (const Board& board : boards()) {
+    const OwnedPlan owned = make_plan(model, board.caps);
+    EXPECT_GT(owned.plan.decode.dispatches.size(), 0u) << board.name;
+    const std::string text = plan_text(model, owned.plan);
+    EXPECT_NE(text.find(board.caps.name), std::string::npos);
+    EXPECT_EQ(plan_json(model, owned.plan)["decode"]["dispatches"].size(),
+              owned.plan.decode.dispatches.size());
+  }
+}
+
+TEST(Boards, are_found_by_name) {
+  EXPECT_EQ(find_board("no such board"), nullptr);
+  for (const Board& board : boards())
+    EXPECT_EQ(find_board(board.name), &board.caps);
+}
+
+TEST(Boards, are_never_below_the_floor) {
+  const Caps least = floor_caps();
+  for (const Board& board : boards()) {
+    EXPECT_GE(board.caps.max_invocations, least.max_invocations) << board.name;
+    EXPECT_GE(board.caps.max_shared_bytes, least.max_shared_bytes) << board.name;
+    EXPECT_GE(board.caps.max_push_bytes, least.max_push_bytes) << board.name;
+    EXPECT_GE(board.caps.max_storage_buffers, least.max_storage_buffers) << board.name;
+    EXPECT_GE(board.caps.max_storage_range_bytes, least.max_storage_range_bytes) << board.name;
+    EXPECT_GE(board.caps.memory_type_count, 1u) << board.name;
+  }
+}
+
+TEST(ModelText, names_every_tensor) {
+  const test::AlignedBytes file = test::build_model(test::small_llama({}));
+  const Model model = load_or_fail(file);
+  const std::string text = model_text(model);
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    EXPECT_NE(text.find(model.tensor(i).name), std::string::npos);
+  }
+  EXPECT_EQ(model_json(model)["tensors"].size(), model.tensor_count());
+}
+
+}  // namespace
+}  // namespace nbl::compiler
