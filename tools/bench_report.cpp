@@ -1,0 +1,244 @@
+#include "tools/bench_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "tools/common/engine_session.h"
+
+namespace nbl::tools {
+namespace {
+
+// Weight bytes read a second, 10^9. Prefill reads them once a chunk, not once a token: no figure.
+double weight_gigabytes_per_second(const Report& report, const TestResult& test) {
+  if (test.prefill) return 0;
+  return mean(test.rates()) * static_cast<double>(report.info.decode_weight_bytes) / 1e9;
+}
+
+double share_of_copy(const Report& report, double gigabytes_per_second) {
+  const double copy = report.copy.gigabytes_per_second;
+  return copy > 0 ? gigabytes_per_second / copy * 100 : 0;
+}
+
+std::string optional_figure(double value) {
+  return value > 0 ? fmt::format("{:.2f}", value) : "";
+}
+
+// A cell of a CSV line: quoted where it has to be.
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+// A cell of a Markdown table.
+std::string markdown_cell(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+std::string kernel_markdown(const KernelTable& table, const Report& report) {
+  std::string text = fmt::format(
+      "\n{}, {} token(s), {:.1f} us from first to last dispatch\n\n"
+      "| kernel | count | total us | mean us | share % | GB/s | % of copy |\n"
+      "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+      table.phase, table.tokens, table.step_us);
+  for (const KernelRow& row : table.rows) {
+    text += fmt::format("| {} | {} | {:.1f} | {:.2f} | {:.1f} | {:.2f} | {} |\n", row.kernel,
+                        row.count, row.total_us, row.total_us / row.count, row.share * 100,
+                        row.gigabytes_per_second,
+                        optional_figure(share_of_copy(report, row.gigabytes_per_second)));
+  }
+  return text;
+}
+
+nlohmann::ordered_json memory_json(const nbl_info& info) {
+  return {{"host_bytes", info.memory.host_bytes},
+          {"driver_pool_bytes", info.memory.driver_pool_bytes},
+          {"driver_pool_peak_bytes", info.driver_pool_peak},
+          {"device_bytes", info.memory.device_bytes},
+          {"weight_bytes", info.memory.weight_bytes},
+          {"kv_bytes", info.memory.kv_bytes},
+          {"activation_bytes", info.memory.activation_bytes},
+          {"io_bytes", info.memory.io_bytes},
+          {"imported_bytes", info.memory.imported_bytes},
+          {"staging_bytes", info.memory.staging_bytes},
+          {"driver_allocations_setup", info.driver_allocations_setup},
+          {"driver_allocations_after", info.driver_allocations_after}};
+}
+
+nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
+  const std::vector<double> rates = test.rates();
+  nlohmann::ordered_json json = {{"test", test.prefill ? "pp" : "tg"},
+                                 {"tokens", test.tokens},
+                                 {"tokens_per_second_mean", mean(rates)},
+                                 {"tokens_per_second_stddev", standard_deviation(rates)},
+                                 {"tokens_per_second_median", median(rates)},
+                                 {"seconds", test.seconds},
+                                 {"stop_tokens", test.stop_tokens}};
+  if (!test.prefill) {
+    const double rate = weight_gigabytes_per_second(report, test);
+    json["weight_gigabytes_per_second"] = rate;
+    if (report.copy.copies > 0) json["percent_of_copy"] = share_of_copy(report, rate);
+  }
+  return json;
+}
+
+nlohmann::ordered_json kernels_json(const Report& report) {
+  nlohmann::ordered_json tables = nlohmann::ordered_json::array();
+  for (const KernelTable& table : report.kernels) {
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const KernelRow& row : table.rows) {
+      rows.push_back({{"kernel", row.kernel},
+                      {"count", row.count},
+                      {"total_us", row.total_us},
+                      {"mean_us", row.total_us / row.count},
+                      {"share", row.share},
+                      {"gigabytes_per_second", row.gigabytes_per_second}});
+    }
+    tables.push_back({{"phase", table.phase},
+                      {"tokens", table.tokens},
+                      {"step_us", table.step_us},
+                      {"rows", rows}});
+  }
+  return tables;
+}
+
+}  // namespace
+
+std::string TestResult::name() const {
+  return fmt::format("{} {}", prefill ? "pp" : "tg", tokens);
+}
+
+std::vector<double> TestResult::rates() const {
+  std::vector<double> rates;
+  for (const double value : seconds)
+    rates.push_back(value > 0 ? tokens / value : 0);
+  return rates;
+}
+
+double mean(const std::vector<double>& values) {
+  if (values.empty()) return 0;
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double standard_deviation(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const double center = mean(values);
+  double sum = 0;
+  for (const double value : values)
+    sum += (value - center) * (value - center);
+  return std::sqrt(sum / static_cast<double>(values.size() - 1));
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+std::string to_markdown(const Report& report) {
+  std::string text =
+      fmt::format("{} ({}), {:.2f} MiB, on {}{}\n", report.model_name, report.model_file,
+                  static_cast<double>(report.model_bytes) / (1 << 20), report.device_name,
+                  report.floor ? ", floor kernels" : "");
+  text += fmt::format("context {}, prefill chunk {}, burst {}, depth {}, {} repetitions, seed {}\n",
+                      report.info.context, report.info.prefill_chunk, report.info.max_burst,
+                      report.depth, report.repetitions, report.seed);
+  text += fmt::format(
+      "decode step: {} dispatches, {} barriers, {} weight bytes\n"
+      "prefill step: {} dispatches, {} barriers\n",
+      report.info.decode_dispatches, report.info.decode_barriers, report.info.decode_weight_bytes,
+      report.info.prefill_dispatches, report.info.prefill_barriers);
+  if (report.copy.copies > 0) {
+    text += fmt::format("copy bandwidth {:.2f} GB/s (read + written, {} MiB a copy)\n",
+                        report.copy.gigabytes_per_second, report.copy.copy_bytes >> 20);
+  }
+  text += describe_memory(report.info);
+  text +=
+      "\n| test | tokens/s | median | weights GB/s | % of copy |\n"
+      "| --- | ---: | ---: | ---: | ---: |\n";
+  for (const TestResult& test : report.tests) {
+    const std::vector<double> rates = test.rates();
+    const double bandwidth = weight_gigabytes_per_second(report, test);
+    text +=
+        fmt::format("| {} | {:.2f} ± {:.2f} | {:.2f} | {} | {} |\n", markdown_cell(test.name()),
+                    mean(rates), standard_deviation(rates), median(rates),
+                    optional_figure(bandwidth), optional_figure(share_of_copy(report, bandwidth)));
+  }
+  for (const TestResult& test : report.tests) {
+    if (test.stop_tokens > 0) {
+      text += fmt::format(
+          "\n{}: stop tokens ended {} bursts early, which lowers the figure; "
+          "another --seed may have none\n",
+          test.name(), test.stop_tokens);
+    }
+  }
+  for (const KernelTable& table : report.kernels)
+    text += kernel_markdown(table, report);
+  return text;
+}
+
+std::string to_json(const Report& report) {
+  nlohmann::ordered_json json = {{"model_file", report.model_file},
+                                 {"model_name", report.model_name},
+                                 {"model_bytes", report.model_bytes},
+                                 {"device", report.device_name},
+                                 {"floor", report.floor},
+                                 {"context", report.info.context},
+                                 {"prefill_chunk", report.info.prefill_chunk},
+                                 {"max_burst", report.info.max_burst},
+                                 {"depth", report.depth},
+                                 {"repetitions", report.repetitions},
+                                 {"seed", report.seed},
+                                 {"decode_dispatches", report.info.decode_dispatches},
+                                 {"decode_barriers", report.info.decode_barriers},
+                                 {"prefill_dispatches", report.info.prefill_dispatches},
+                                 {"prefill_barriers", report.info.prefill_barriers},
+                                 {"decode_weight_bytes", report.info.decode_weight_bytes},
+                                 {"memory", memory_json(report.info)}};
+  if (report.copy.copies > 0) {
+    json["copy"] = {{"gigabytes_per_second", report.copy.gigabytes_per_second},
+                    {"copy_bytes", report.copy.copy_bytes},
+                    {"copies", report.copy.copies}};
+  }
+  json["tests"] = nlohmann::ordered_json::array();
+  for (const TestResult& test : report.tests)
+    json["tests"].push_back(test_json(report, test));
+  json["kernels"] = kernels_json(report);
+  // A name from a model file may be no UTF-8.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string to_csv(const Report& report) {
+  std::string text =
+      "model,device,floor,depth,test,tokens,repetitions,tokens_per_second,stddev,median,"
+      "decode_weight_bytes,weight_gigabytes_per_second,copy_gigabytes_per_second,host_bytes,"
+      "device_bytes\n";
+  for (const TestResult& test : report.tests) {
+    const std::vector<double> rates = test.rates();
+    text += fmt::format("{},{},{},{},{},{},{},{:.4f},{:.4f},{:.4f},{},{},{},{},{}\n",
+                        csv_cell(report.model_file), csv_cell(report.device_name),
+                        report.floor ? 1 : 0, report.depth, test.prefill ? "pp" : "tg", test.tokens,
+                        test.seconds.size(), mean(rates), standard_deviation(rates), median(rates),
+                        report.info.decode_weight_bytes,
+                        optional_figure(weight_gigabytes_per_second(report, test)),
+                        optional_figure(report.copy.gigabytes_per_second),
+                        report.info.memory.host_bytes, report.info.memory.device_bytes);
+  }
+  return text;
+}
+
+}  // namespace nbl::tools

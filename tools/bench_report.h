@@ -1,0 +1,65 @@
+// What nibble-bench measured, and its three spellings.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rt/nibble.h"
+#include "tools/common/copy_bandwidth.h"
+
+namespace nbl::tools {
+
+// One test: the same tokens, over and over.
+struct TestResult {
+  bool prefill = false;
+  uint32_t tokens = 0;          // of one repetition
+  std::vector<double> seconds;  // of each repetition
+  uint32_t stop_tokens = 0;     // generations that a stop token cut into more than one call
+
+  std::string name() const;           // "pp 128", "tg 64"
+  std::vector<double> rates() const;  // tokens per second
+};
+
+// All dispatches of one SPIR-V variant in a step; means over the steps that were timed.
+struct KernelRow {
+  std::string kernel;
+  uint32_t count = 0;
+  double total_us = 0;
+  double share = 0;  // of the sum over all kernels
+  double gigabytes_per_second = 0;
+};
+
+struct KernelTable {
+  std::string phase;            // "decode", "prefill"
+  uint32_t tokens = 0;          // in the step
+  double step_us = 0;           // from the first dispatch's begin to the last one's end
+  std::vector<KernelRow> rows;  // the most expensive first
+};
+
+struct Report {
+  std::string model_file;
+  std::string model_name;
+  std::string device_name;
+  uint64_t model_bytes = 0;
+  uint32_t depth = 0;
+  uint32_t repetitions = 0;
+  uint64_t seed = 0;
+  bool floor = false;
+  nbl_info info = {};  // its strings are not valid any more
+  CopyBandwidth copy;  // all zero: not measured
+  std::vector<TestResult> tests;
+  std::vector<KernelTable> kernels;
+};
+
+double mean(const std::vector<double>& values);
+// Of a sample; 0 for fewer than two values.
+double standard_deviation(const std::vector<double>& values);
+double median(std::vector<double> values);
+
+std::string to_markdown(const Report& report);
+std::string to_json(const Report& report);
+// A header line and one line a test.
+std::string to_csv(const Report& report);
+
+}  // namespace nbl::tools
