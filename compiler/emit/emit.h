@@ -33,7 +33,8 @@ struct EmitReport {
 // memory, stores equal segments once, and puts header and FlatBuffer in front.
 //
 // Layout   rt/model/file.h; segments in the order in which ops first read them, the nibbles of a
-//          weight before its scales. The bytes depend on the arguments alone.
+//          weight before its scales; the file ends on a page. The bytes depend on the arguments
+//          alone.
 // Errors   CompileError, ImportError; `path` is then as it was.
 EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOptions& options,
                 const std::filesystem::path& path);

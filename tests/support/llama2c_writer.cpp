@@ -13,12 +13,16 @@ void append(std::string* out, T value) {
   out->append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-std::string with_plain_spaces(std::string text) {
+std::string with_plain_spaces(const std::string& text) {
   static const std::string kSpace = "\xe2\x96\x81";
-  for (size_t at = text.find(kSpace); at != std::string::npos; at = text.find(kSpace)) {
-    text.replace(at, kSpace.size(), " ");
+  std::string plain;
+  size_t begin = 0;
+  for (size_t at = text.find(kSpace); at != std::string::npos; at = text.find(kSpace, begin)) {
+    plain.append(text, begin, at - begin);
+    plain += ' ';
+    begin = at + kSpace.size();
   }
-  return text;
+  return plain.append(text, begin);
 }
 
 }  // namespace

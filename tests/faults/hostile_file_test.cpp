@@ -1,0 +1,396 @@
+// Could break: a damaged or hostile model file is read past its end, crashes a later stage, is
+// refused without a sentence, or is taken although its numbers do not fit each other.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "rt/plan.h"
+#include "tests/support/fault_rig.h"
+#include "tests/support/hostile_file.h"
+
+namespace nbl {
+namespace {
+
+using test::AlignedBytes;
+using test::HostileFile;
+
+const AlignedBytes& good_file() {
+  static const AlignedBytes file = test::tiny_model(true);
+  return file;
+}
+
+// The floor with one kind of memory, as on a small board.
+Caps floor_board() {
+  Caps caps = floor_caps();
+  caps.kind = DeviceKind::integrated;
+  caps.memory_type_count = 1;
+  caps.memory_types[0] = {kDeviceLocal | kHostVisible | kHostCoherent, 0};
+  caps.memory_heap_count = 1;
+  caps.memory_heap_bytes[0] = uint64_t{1} << 30;
+  return caps;
+}
+
+// What plan() says of a model that loads: "" or a sentence, never a crash.
+void plan_on_the_floor(const Model& model) {
+  static test::ExactBytes block(size_t{4} << 20);
+  Arena arena({block.data.get(), block.size});
+  Plan out;
+  Error error;
+  const Status status = plan(model, floor_board(), {}, &arena, &out, &error);
+  char text[256];
+  if (!status.ok()) {
+    EXPECT_GT(describe(error, text, sizeof text), 0u);
+  } else {
+    EXPECT_GT(out.decode.dispatches.size(), 0u);
+  }
+}
+
+// True where the graph's numbers, and not only its names, differ from the good model's.
+bool computes_something_else(const Model& a, const Model& b) {
+  const auto op_facts = [](const Op& o) {
+    std::vector<double> facts = {double(o.kind),     double(o.input_count), double(o.output_count),
+                                 o.eps,              o.scale,               double(o.heads),
+                                 double(o.kv_heads), double(o.head_dim),    double(o.rotary_dim),
+                                 double(o.rope_half), double(o.swiglu),     double(o.last_row)};
+    facts.insert(facts.end(), std::begin(o.inputs), std::end(o.inputs));
+    facts.insert(facts.end(), std::begin(o.outputs), std::end(o.outputs));
+    return facts;
+  };
+  if (a.op_count() != b.op_count() || a.tensor_count() != b.tensor_count()) return true;
+  if (a.prefill_chunk() != b.prefill_chunk() || a.context_length() != b.context_length()) return true;
+  for (uint32_t i = 0; i < a.op_count(); ++i) {
+    if (op_facts(a.op(i)) != op_facts(b.op(i))) return true;
+  }
+  for (uint32_t i = 0; i < a.tensor_count(); ++i) {
+    const Tensor t = a.tensor(i), u = b.tensor(i);
+    if (t.data != u.data || t.scales != u.scales || t.role != u.role) return true;
+  }
+  return false;
+}
+
+// Loads a copy of the file's first bytes that ends where they end.
+Code load_exactly(std::span<const std::byte> bytes) {
+  const test::ExactBytes copy(bytes.size());
+  std::memcpy(copy.data.get(), bytes.data(), bytes.size());
+  Model model;
+  Error error;
+  const Status status = load({copy.data.get(), copy.size}, &model, &error);
+  char text[256];
+  EXPECT_TRUE(status.ok() || describe(error, text, sizeof text) > 0);
+  return status.code();
+}
+
+TEST(HostileFile, the_good_file_loads) {
+  HostileFile file(good_file());
+  EXPECT_EQ(file.load_error(), "");
+  file.fix();
+  EXPECT_EQ(file.load_error(), "");
+  EXPECT_EQ(std::memcmp(file.bytes().data(), good_file().span().data(), good_file().size), 0);
+}
+
+TEST(HostileFile, every_truncation_is_refused) {
+  HostileFile file(good_file());
+  const size_t graph_end = file.header().graph_offset + file.header().graph_bytes;
+  for (size_t size = 0; size < graph_end; ++size) {
+    ASSERT_NE(load_exactly(file.bytes().first(size)), Code::ok) << size;
+  }
+  for (size_t size = graph_end; size < good_file().size; size += 509) {
+    ASSERT_EQ(load_exactly(file.bytes().first(size)), Code::file_truncated) << size;
+  }
+  ASSERT_EQ(load_exactly(file.bytes().first(good_file().size - 1)), Code::file_truncated);
+}
+
+TEST(HostileFile, every_truncation_that_admits_itself_is_refused) {
+  HostileFile file(good_file());
+  const FileHeader original = file.header();
+  for (uint64_t bytes = 0; bytes < original.graph_bytes; ++bytes) {
+    file.header().graph_bytes = bytes;
+    file.header().file_bytes = original.graph_offset + bytes;
+    file.fix();
+    ASSERT_NE(load_exactly(file.bytes().first(original.graph_offset + bytes)), Code::ok) << bytes;
+  }
+}
+
+TEST(HostileFile, every_flipped_bit_of_the_header_is_refused) {
+  HostileFile file(good_file());
+  for (size_t bit = 0; bit < 8 * sizeof(FileHeader); ++bit) {
+    const std::byte mask{static_cast<uint8_t>(1u << bit % 8)};
+    file.bytes()[bit / 8] ^= mask;
+    ASSERT_NE(file.load_error(), "") << bit;
+    file.bytes()[bit / 8] ^= mask;
+  }
+}
+
+TEST(HostileFile, flipped_header_bits_under_a_right_checksum_never_crash) {
+  for (size_t bit = 0; bit < 8 * offsetof(FileHeader, header_crc32); ++bit) {
+    HostileFile file(good_file());
+    file.bytes()[bit / 8] ^= std::byte{static_cast<uint8_t>(1u << bit % 8)};
+    file.fix_header();
+    ASSERT_NE(file.load_error(), "") << bit;
+  }
+}
+
+TEST(HostileFile, every_flipped_byte_of_the_graph_is_noticed) {
+  HostileFile file(good_file());
+  for (std::byte& byte : file.graph()) {
+    byte ^= std::byte{0x10};
+    file.load_error();
+    ASSERT_EQ(file.code(), Code::bad_checksum);
+    byte ^= std::byte{0x10};
+  }
+}
+
+// Calls `visit` for every flip of a graph byte that still makes a model.
+void for_each_survivor(uint8_t mask, const std::function<void(HostileFile&, size_t)>& visit) {
+  HostileFile file(good_file());
+  for (size_t at = 0; at < file.graph().size(); ++at) {
+    file.graph()[at] ^= std::byte{mask};
+    file.fix();
+    if (file.load_error().empty()) visit(file, at);
+    file.graph()[at] ^= std::byte{mask};
+  }
+}
+
+TEST(HostileFile, flipped_graph_bytes_under_right_checksums_never_crash_load_or_plan) {
+  for (const uint8_t mask : {0x01, 0x04, 0x40, 0x80, 0xff}) {
+    uint32_t survivors = 0;
+    for_each_survivor(mask, [&survivors](HostileFile& file, size_t) {
+      ++survivors;
+      plan_on_the_floor(file.model());
+    });
+    EXPECT_GT(survivors, 0u) << "names and hashes may be anything";
+  }
+}
+
+// Returns false where the engine did not open; then there is a sentence.
+bool run_one_token(const AlignedBytes& file) {
+  nbl_config config = test::fault_config(file);
+  config.driver_pool_bytes = 4u << 20;
+  test::ExactBytes arena(0);
+  nbl_memory memory = {};
+  nbl_error error = {};
+  nbl_status status = test::give_arena(&config, &arena, &memory, &error);
+  nbl_engine* engine = nullptr;
+  if (status == 0) status = nbl_open(&config, &engine, &error);
+  if (status != 0) {
+    EXPECT_NE(test::sentence(error), "");
+    return false;
+  }
+  const uint32_t token = 3;
+  EXPECT_EQ(nbl_evaluate(engine, &token, 1, &error), 0u) << test::sentence(error);
+  nbl_close(engine);
+  return true;
+}
+
+TEST(HostileFile, models_that_survive_a_flip_run_without_a_crash) {
+  NBL_REQUIRE_VULKAN();
+  HostileFile good(good_file());
+  ASSERT_EQ(good.load_error(), "");
+  std::vector<AlignedBytes> strange;
+  for (const uint8_t mask : {0x01, 0x04, 0x40, 0x80}) {
+    for_each_survivor(mask, [&](HostileFile& file, size_t) {
+      if (!computes_something_else(file.model(), good.model())) return;
+      AlignedBytes copy = good_file();
+      std::memcpy(copy.span().data(), file.bytes().data(), file.bytes().size());
+      strange.push_back(std::move(copy));
+    });
+  }
+  ASSERT_FALSE(strange.empty());
+  constexpr size_t kRuns = 40;
+  const size_t step = std::max<size_t>(1, strange.size() / kRuns);
+  size_t opened = 0;
+  for (size_t i = 0; i < strange.size(); i += step)
+    opened += run_one_token(strange[i]) ? 1 : 0;
+  EXPECT_GT(opened, 0u);
+}
+
+TEST(HostileFile, other_files_and_versions_are_named) {
+  HostileFile file(good_file());
+  file.header().version = 7;
+  EXPECT_NE(file.load_error().find("version 7"), std::string::npos);
+  EXPECT_EQ(file.code(), Code::unknown_version);
+  file.header().magic[0] = 'G';
+  file.load_error();
+  EXPECT_EQ(file.code(), Code::bad_magic);
+}
+
+TEST(HostileFile, reserved_fields_are_zero) {
+  for (const int i : {0, 1, 2, 3}) {
+    HostileFile file(good_file());
+    file.header().reserved[i] = 1;
+    file.fix();
+    EXPECT_NE(file.load_error().find("reserved"), std::string::npos);
+    EXPECT_EQ(file.code(), Code::bad_header);
+  }
+}
+
+TEST(HostileFile, bytes_at_an_odd_address_are_refused) {
+  HostileFile file(good_file());
+  Model model;
+  Error error;
+  EXPECT_EQ(load(file.bytes().subspan(4), &model, &error).code(), Code::unaligned_model);
+}
+
+// One spoilt thing and what load() must say of it.
+struct Spoil {
+  const char* what;
+  Code code;
+  const char* names;  // a part of the sentence
+  std::function<void(HostileFile&)> how;
+};
+
+void expect_refused(const std::vector<Spoil>& cases) {
+  for (const Spoil& c : cases) {
+    HostileFile file(good_file());
+    c.how(file);
+    file.fix();
+    const std::string text = file.load_error();
+    EXPECT_EQ(code_name(file.code()), std::string(code_name(c.code))) << c.what << ": " << text;
+    EXPECT_NE(text.find(c.names), std::string::npos) << c.what << ": " << text;
+  }
+}
+
+uint32_t tensor_of(HostileFile& file, std::string_view role, std::string_view dtype) {
+  const auto* tensors = file.root()->tensors();
+  for (uint32_t i = 0; i < tensors->size(); ++i) {
+    if (tensors->Get(i)->role()->str() == role && tensors->Get(i)->dtype()->str() == dtype) return i;
+  }
+  throw std::runtime_error("there is no such tensor");
+}
+
+const fb::Op* op_of(HostileFile& file, std::string_view kind) {
+  for (const fb::Op* op : *file.root()->ops()) {
+    if (op->kind()->str() == kind) return op;
+  }
+  throw std::runtime_error("there is no such op");
+}
+
+TEST(HostileFile, unknown_names_are_refused_by_name) {
+  const auto tensor = [](HostileFile& f) { return f.root()->tensors()->Get(0); };
+  expect_refused({
+      {"op kind", Code::unknown_op, "zzbedding",
+       [](HostileFile& f) { f.set_text(op_of(f, "embedding_q4gsw")->kind(), "zz"); }},
+      {"role", Code::unknown_layout, "zz", [&](HostileFile& f) { f.set_text(tensor(f)->role(), "zz"); }},
+      {"dtype", Code::unknown_layout, "zz", [&](HostileFile& f) { f.set_text(tensor(f)->dtype(), "zz"); }},
+      {"layout", Code::unknown_layout, "zz",
+       [&](HostileFile& f) { f.set_text(tensor(f)->layout(), "zz"); }},
+      {"tokenizer", Code::unknown_layout, "zpm",
+       [](HostileFile& f) { f.set_text(f.root()->tokenizer()->kind(), "z"); }},
+  });
+}
+
+TEST(HostileFile, segments_out_of_place_are_refused) {
+  using S = fb::Segment;
+  const auto segment = [](HostileFile& f, uint32_t i) { return f.root()->segments()->Get(i); };
+  expect_refused({
+      {"past the end", Code::file_truncated, "weight segment",
+       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_SIZE, uint64_t{1} << 40); }},
+      {"size that wraps", Code::file_truncated, "weight segment",
+       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_SIZE, ~uint64_t{0} - 63); }},
+      {"offset past the end", Code::file_truncated, "weight segment",
+       [&](HostileFile& f) { f.set(segment(f, f.root()->segments()->size() - 1), S::VT_OFFSET, uint64_t{1} << 50); }},
+      {"misaligned", Code::bad_segment, "4096",
+       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_OFFSET, segment(f, 0)->offset() + 64); }},
+      {"over each other", Code::bad_segment, "overlaps",
+       [&](HostileFile& f) { f.set(segment(f, 1), S::VT_OFFSET, segment(f, 0)->offset()); }},
+      {"over the graph", Code::bad_segment, "overlaps",
+       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_OFFSET, uint64_t{4096}); }},
+      {"shorter than its tensor", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_SIZE, segment(f, 0)->size() - 1); }},
+  });
+}
+
+TEST(HostileFile, indices_out_of_range_are_refused) {
+  const auto weight = [](HostileFile& f) {
+    return f.root()->tensors()->Get(tensor_of(f, "weight", "q4"));
+  };
+  const auto linear = [](HostileFile& f) { return op_of(f, "linear_q4gsw"); };
+  expect_refused({
+      {"input", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, 9999); }},
+      {"negative input", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, -2); }},
+      {"absent input", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, -1); }},
+      {"absent output", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(linear(f)->outputs(), 0, -1); }},
+      {"output", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(linear(f)->outputs(), 0, 1 << 30); }},
+      {"its own input", Code::bad_op, "malformed",
+       [&](HostileFile& f) {
+         f.set_element(linear(f)->inputs(), 0, linear(f)->outputs()->Get(0));
+       }},
+      {"values", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set(weight(f), fb::Tensor::VT_DATA, 9999); }},
+      {"scales", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set(weight(f), fb::Tensor::VT_SCALES, -7); }},
+  });
+}
+
+TEST(HostileFile, numbers_that_do_not_fit_are_refused) {
+  const auto shape = [](HostileFile& f, const char* role, const char* dtype) {
+    return f.root()->tensors()->Get(tensor_of(f, role, dtype))->shape();
+  };
+  using M = fb::Model;
+  expect_refused({
+      {"no rows", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 0, 0u); }},
+      {"huge rows", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 0, 0xffffffffu); }},
+      {"other columns", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 1, 4096u); }},
+      {"wide activation", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(shape(f, "activation", "f32"), 1, 65u); }},
+      {"other heads", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 0, 3u); }},
+      {"other context", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 1, 63u); }},
+      {"group size", Code::bad_tensor, "malformed",
+       [&](HostileFile& f) {
+         f.set(f.root()->tensors()->Get(tensor_of(f, "weight", "q4")), fb::Tensor::VT_GROUP_SIZE, 0u);
+       }},
+      {"no vocabulary", Code::bad_header, "vocabulary",
+       [](HostileFile& f) { f.set(f.root(), M::VT_VOCAB_SIZE, 0u); }},
+      {"huge context", Code::bad_header, "context",
+       [](HostileFile& f) { f.set(f.root(), M::VT_CONTEXT_LENGTH, 1u << 25); }},
+      {"huge chunk", Code::bad_header, "chunk",
+       [](HostileFile& f) { f.set(f.root(), M::VT_PREFILL_CHUNK, 5000u); }},
+      {"no heads", Code::bad_op, "malformed",
+       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_HEADS, 0u); }},
+      {"huge heads", Code::bad_op, "malformed",
+       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_HEADS, ~0u); }},
+      {"no group of heads", Code::bad_op, "malformed",
+       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_KV_HEADS, 3u); }},
+      {"scale that is no number", Code::bad_op, "malformed",
+       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_SCALE, std::nanf("")); }},
+  });
+}
+
+TEST(HostileFile, tokenizer_tables_that_lead_astray_are_refused) {
+  const auto t = [](HostileFile& f) { return f.root()->tokenizer(); };
+  const char* text = "tokenizer";
+  expect_refused({
+      {"offset past the pieces", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->offsets(), t(f)->offsets()->size() - 1, 1u << 30); }},
+      {"falling offsets", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->offsets(), 5, 1u << 20); }},
+      {"score that is no number", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->scores(), 9, std::nanf("")); }},
+      {"piece type", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->types(), 9, uint8_t{6}); }},
+      {"sorted id", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->sorted(), 0, 380u); }},
+      {"sorted twice", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->sorted(), 1, t(f)->sorted()->Get(0)); }},
+      {"byte token", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set_element(t(f)->byte_tokens(), 255, 380); }},
+      {"bos", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set(t(f), fb::Tokenizer::VT_BOS, 380); }},
+      {"count", Code::bad_tokenizer, text,
+       [&](HostileFile& f) { f.set(t(f)->scores()->Data() - 4 - 0, 0, 0u); }},
+  });
+}
+
+}  // namespace
+}  // namespace nbl
