@@ -34,6 +34,7 @@ PlanOptions plan_options(const nbl_config& config) {
   o.max_burst = config.max_burst;
   o.logits = static_cast<LogitsMode>(config.logits);
   o.floor_kernels = (config.flags & NBL_FLAG_FLOOR_KERNELS) != 0;
+  o.gpu_kernels = (config.flags & NBL_FLAG_GPU_KERNELS) != 0;
   o.import_weights = (config.flags & NBL_FLAG_NO_IMPORT) == 0;
   o.stage_weights = (config.flags & NBL_FLAG_STAGE_WEIGHTS) != 0;
   o.staging_bytes = config.staging_bytes;

@@ -34,6 +34,9 @@ Status read_header(std::span<const std::byte> file, FileHeader* header, Error* e
   if (header->header_bytes != sizeof(FileHeader)) {
     return fail(error, Code::bad_header, 0, "size", header->header_bytes, sizeof(FileHeader));
   }
+  for (const uint32_t reserved : header->reserved) {
+    if (reserved != 0) return fail(error, Code::bad_header, 0, "reserved", reserved, 0);
+  }
   if (header->file_bytes > file.size()) {
     return fail(error, Code::file_truncated, 0, "the model", header->file_bytes, file.size());
   }

@@ -14,9 +14,10 @@
  *
  * Every function returns 0 for success or a status; the nbl_error beside it (may be NULL) then holds
  * the facts, and nbl_error_text() makes a sentence of them. A failed call leaves its outputs
- * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, vulkan_call or
- * engine_dead: then only nbl_close() is left, after which the engine can be opened again in the same
- * arena. Nothing is allocated from any heap, and nothing at all after nbl_open().
+ * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, vulkan_call,
+ * driver_pool_full or engine_dead: then only nbl_close() is left, after which the engine can be
+ * opened again in the same arena. Nothing is allocated from any heap, and nothing at all after
+ * nbl_open().
  *
  * One thread per engine. Engines share nothing: several may live side by side.
  */
@@ -72,8 +73,10 @@ enum {
   NBL_FLAG_VERIFY_HASHES = 1u << 2,  /* check every weight segment's SHA-256 in nbl_open() */
   NBL_FLAG_NO_IMPORT = 1u << 3,      /* never import the model's memory, always copy */
   NBL_FLAG_REFUSE_DRIVER_ALLOCATIONS = 1u << 4, /* refuse driver host memory after nbl_open() */
-  NBL_FLAG_STAGE_WEIGHTS = 1u << 5   /* copy weights through the staging window even where the
+  NBL_FLAG_STAGE_WEIGHTS = 1u << 5,  /* copy weights through the staging window even where the
                                         device memory can be written directly */
+  NBL_FLAG_GPU_KERNELS = 1u << 6     /* choose kernels as for a GPU on CPU implementations too:
+                                        for tests */
 };
 
 /* Zero means "the default" in every field but the first three. */
@@ -81,7 +84,7 @@ typedef struct nbl_config {
   nbl_get_instance_proc_addr get_instance_proc_addr;
   const void* model;   /* borrowed until nbl_close(); 64-byte aligned, page-aligned to be imported */
   size_t model_bytes;
-  void* arena;         /* borrowed until nbl_close(); 64-byte aligned; unused by nbl_memory_needed */
+  void* arena;         /* 64-byte aligned; borrowed as the model is, or during nbl_memory_needed() */
   size_t arena_bytes;
 
   int32_t device;      /* 1 + index in vkEnumeratePhysicalDevices order; 0 = first that fits,
@@ -116,7 +119,9 @@ typedef struct nbl_memory {
 } nbl_memory;
 
 /* Sizes for this model on this machine's device with these options. Opens and closes a Vulkan
- * instance, whose host allocations come from config->arena (256 KiB is enough for that). */
+ * instance and a device in config->arena: one half serves the driver, the other the engine's own
+ * planning. Mesa's lavapipe takes 2.7 MiB, so that 5.4 MiB are needed with it; 16 MiB have been
+ * enough everywhere. Errors: driver_pool_full and arena_full where it is too small. */
 nbl_status nbl_memory_needed(const nbl_config* config, nbl_memory* memory, nbl_error* error);
 
 /* Brings an engine up in config->arena and seals it. Everything in config is copied; the model and
@@ -158,7 +163,8 @@ nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error);
 
 /* Logits of the last nbl_evaluate() (or of the last step of nbl_generate()), float32 [rows][vocab].
  * NBL_LOGITS_LAST: one row. NBL_LOGITS_ALL: the rows of the last chunk; evaluate at most
- * prefill_chunk tokens at a time to see all. *rows says how many were written. */
+ * prefill_chunk tokens at a time to see all. *rows says how many were written. Errors: no_logits,
+ * output_too_small, nothing_evaluated (also after a stop token that ended a burst early). */
 nbl_status nbl_logits(nbl_engine* engine, float* logits, size_t logits_count, uint32_t* rows,
                       nbl_error* error);
 

@@ -17,6 +17,7 @@ constexpr uint32_t kDefaultStagingBytes = 4u << 20;
 constexpr uint32_t kMinStagingBytes = 64u << 10;
 constexpr uint32_t kMaxStagingBytes = 256u << 20;
 constexpr uint32_t kMaxPrefillChunk = 4096;
+constexpr uint32_t kGpuLanes = 4096;  // what vk/caps.cpp takes an unknown GPU to have
 
 // An option that may be 0 for its default and has a limit.
 Status resolve(const char* name, uint32_t fallback, uint32_t limit, uint32_t* option,
@@ -59,7 +60,15 @@ Status settle(const Model& model, const Caps& caps, const PlanOptions& options, 
   NBL_TRY(resolve("staging_bytes", kDefaultStagingBytes, kMaxStagingBytes, &o->staging_bytes,
                   error));
   o->staging_bytes = max_of(align_up(o->staging_bytes, 4096u), kMinStagingBytes);
-  if (o->floor_kernels) plan->caps.features &= kTimestamps | kHostImport;
+  if (o->gpu_kernels && caps.kind == DeviceKind::cpu) {
+    plan->caps.features &= ~static_cast<uint32_t>(kScalarLoads);
+    plan->caps.lanes = kGpuLanes;
+  }
+  if (o->floor_kernels) {
+    plan->caps.features &= kTimestamps | kHostImport;
+    plan->caps.max_invocations = min_of(caps.max_invocations, kFloorInvocations);
+    plan->caps.max_shared_bytes = min_of(caps.max_shared_bytes, kFloorSharedBytes);
+  }
   o->import_weights = importable(model, *plan);
   plan->vocab_size = model.vocab_size();
   return {};

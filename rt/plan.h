@@ -26,6 +26,7 @@ struct PlanOptions {
   uint32_t max_burst = 0;      // decode steps a submit may hold; 32 where 0
   LogitsMode logits = LogitsMode::none;
   bool floor_kernels = false;  // only kernels that need no feature
+  bool gpu_kernels = false;    // a CPU implementation gets the kernels of a GPU
   bool import_weights = false;  // the model's bytes may be imported (page-aligned, mapped whole)
   bool stage_weights = false;   // copy through the window even where memory is host-visible
   uint32_t staging_bytes = 0;   // 4 MiB where 0

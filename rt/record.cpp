@@ -103,7 +103,7 @@ Status submit_and_wait(const Device& device, std::span<const VkCommandBuffer> bu
   const VkResult result = device.fn.WaitForFences(device.device, 1, &fence, VK_TRUE,
                                                   uint64_t{timeout_ms} * 1000000);
   if (result == VK_TIMEOUT) return fail(error, Code::gpu_timeout, 0, what, 0, timeout_ms);
-  NBL_TRY(check(result, "vkWaitForFences", error));
+  NBL_TRY(check(device, result, "vkWaitForFences", error));
   NBL_VK(device, error, ResetFences, device.device, 1, &fence);
   return {};
 }

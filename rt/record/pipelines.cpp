@@ -98,7 +98,7 @@ Status make_pipeline(const Device& device, const KernelCall& call, uint32_t bind
   if (result != VK_SUCCESS || pipeline.pipeline == VK_NULL_HANDLE) {
     pipeline.pipeline = VK_NULL_HANDLE;
     if (result == VK_SUCCESS) return fail(error, Code::vulkan_call, 0, "vkCreateComputePipelines");
-    return check(result, "vkCreateComputePipelines", error);
+    return check(device, result, "vkCreateComputePipelines", error);
   }
   ++out->pipeline_count;
   return {};

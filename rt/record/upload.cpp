@@ -119,7 +119,7 @@ class Stager {
     if (result == VK_TIMEOUT) {
       return fail(error, Code::gpu_timeout, 0, "copying weights", 0, timeout_ns_ / 1000000);
     }
-    NBL_TRY(check(result, "vkWaitForFences", error));
+    NBL_TRY(check(device_, result, "vkWaitForFences", error));
     NBL_VK(device_, error, ResetFences, device_.device, 1, &fences_[half]);
     busy_[half] = false;
     return {};

@@ -86,10 +86,11 @@ bool has_user_pieces(const TokenizerTables& tables) {
 uint32_t user_prefix(const TokenizerTables& tables, std::string_view text) {
   uint32_t longest = 0;
   for (uint32_t length = 1; length <= text.size(); ++length) {
-    const std::string_view prefix = text.substr(0, length);
+    const std::string_view prefix(text.data(), length);
     uint32_t i = lower_bound(tables, prefix);
     if (i == tables.count) break;
-    if (tables.piece(tables.sorted[i]).substr(0, length) != prefix) break;
+    const std::string_view piece = tables.piece(tables.sorted[i]);
+    if (piece.size() < length || memcmp(piece.data(), prefix.data(), length) != 0) break;
     for (; i < tables.count && tables.piece(tables.sorted[i]) == prefix; ++i) {
       if (tables.types[tables.sorted[i]] == kPieceUser) longest = length;
     }

@@ -23,17 +23,23 @@ Status make_instance(Device* d, Error* error) {
   VkInstanceCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO;
   info.pApplicationInfo = &application;
-  NBL_VK(*d, error, CreateInstance, &info, &d->host, &d->instance);
+  const VkResult made = d->fn.CreateInstance(&info, &d->host, &d->instance);
+  const Status status = check(*d, made, "vkCreateInstance", error);
+  // The loader's word for "I found none".
+  if (made == VK_ERROR_INCOMPATIBLE_DRIVER && status.code() == Code::vulkan_call) {
+    return fail(error, Code::no_vulkan, 0, "a driver");
+  }
+  NBL_TRY(status);
   return load_instance(d->instance, &d->fn, error);
 }
 
 bool fits_floor(const Caps& caps, const char** lacks) {
-  *lacks = caps.api_version < VK_API_VERSION_1_1                      ? "Vulkan 1.1"
-           : caps.max_invocations < kFloorInvocations                 ? "128 invocations a workgroup"
-           : caps.max_shared_bytes < kFloorSharedBytes                ? "16 KiB of shared memory"
-           : caps.max_storage_buffers < kMaxBindings                  ? "8 storage buffers a stage"
-           : caps.max_storage_range_bytes < kFloorStorageRangeBytes   ? "128 MiB storage buffers"
-                                                                      : nullptr;
+  *lacks = caps.api_version < VK_API_VERSION_1_1                    ? "Vulkan 1.1"
+           : caps.max_invocations < kFloorInvocations               ? "128 invocations a workgroup"
+           : caps.max_shared_bytes < kFloorSharedBytes              ? "16 KiB of shared memory"
+           : caps.max_storage_buffers < kMaxBindings                ? "8 storage buffers a stage"
+           : caps.max_storage_range_bytes < kFloorStorageRangeBytes ? "128 MiB storage buffers"
+                                                                    : nullptr;
   return *lacks == nullptr;
 }
 
@@ -46,7 +52,10 @@ Status describe_device(Device* d, VkPhysicalDevice physical,
     *lacks = "a compute queue";
     return {};
   }
-  NBL_TRY(status);
+  if (!status.ok()) {
+    NBL_TRY(check_pool(d->host, "vkEnumerateDeviceExtensionProperties", error));
+    return status;
+  }
   *usable = fits_floor(d->caps, lacks);
   return {};
 }
@@ -57,7 +66,7 @@ Status choose(Device* d, uint32_t index, std::span<VkExtensionProperties> scratc
   uint32_t count = kMaxDevices;
   const VkResult result = d->fn.EnumeratePhysicalDevices(d->instance, &count, found);
   if (result != VK_INCOMPLETE) {
-    NBL_TRY(check(result, "vkEnumeratePhysicalDevices", error));
+    NBL_TRY(check(*d, result, "vkEnumeratePhysicalDevices", error));
   }
   if (index > count) return fail(error, Code::no_such_device, 0, {}, index - 1, count);
   const char* lacks = "any driver";
@@ -72,7 +81,40 @@ Status choose(Device* d, uint32_t index, std::span<VkExtensionProperties> scratc
       }
     }
   }
+  // A driver that ran out of memory while it was loaded is left out without a word.
+  NBL_TRY(check_pool(d->host, "vkEnumeratePhysicalDevices", error));
   return fail(error, Code::no_device, 0, lacks == nullptr ? "a supported type" : lacks, count);
+}
+
+constexpr uint32_t kMaxExtensions = 4;
+
+// What the kernels of cooperative matrices use.
+struct MatrixFeatures {
+  VkPhysicalDeviceCooperativeMatrixFeaturesNV matrix;
+  VkPhysicalDeviceShaderFloat16Int8Features float16;
+  VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
+};
+
+// Chains the features to info and adds their extensions after the enabled ones. Returns how many.
+uint32_t add_matrix(const Caps& caps, MatrixFeatures* f, const char** extensions,
+                    VkDeviceCreateInfo* info) {
+  f->matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV;
+  f->matrix.cooperativeMatrix = VK_TRUE;
+  f->float16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
+  f->float16.pNext = &f->matrix;
+  f->float16.shaderFloat16 = VK_TRUE;
+  f->memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
+  f->memory_model.pNext = &f->float16;
+  f->memory_model.vulkanMemoryModel = VK_TRUE;
+  info->pNext = &f->memory_model;
+  uint32_t count = info->enabledExtensionCount;
+  extensions[count++] = VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME;
+  // Vulkan 1.2 took these into the core.
+  if (caps.api_version < VK_API_VERSION_1_2) {
+    extensions[count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
+    extensions[count++] = VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME;
+  }
+  return count - info->enabledExtensionCount;
 }
 
 Status make_device(Device* d, Error* error) {
@@ -83,18 +125,32 @@ Status make_device(Device* d, Error* error) {
   queue.queueFamilyIndex = d->queue_family;
   queue.queueCount = 1;
   queue.pQueuePriorities = &priority;
-  const char* extension = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+  const char* extensions[kMaxExtensions] = {};
+  MatrixFeatures matrix{};
   VkDeviceCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queue;
-  info.enabledExtensionCount = (d->caps.features & kHostImport) != 0 ? 1 : 0;
-  info.ppEnabledExtensionNames = &extension;
+  info.ppEnabledExtensionNames = extensions;
+  if ((d->caps.features & kHostImport) != 0) {
+    extensions[info.enabledExtensionCount++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+  }
+  if ((d->caps.features & kCooperativeMatrix) != 0) {
+    info.enabledExtensionCount += add_matrix(d->caps, &matrix, extensions, &info);
+  }
   NBL_VK(*d, error, CreateDevice, d->physical, &info, &d->host, &d->device);
   NBL_TRY(load_device(d->device, &d->fn, error));
   d->fn.GetDeviceQueue(d->device, d->queue_family, 0, &d->queue);
-  if (d->fn.GetMemoryHostPointerPropertiesEXT == nullptr) d->caps.features &= ~uint32_t{kHostImport};
+  if (d->fn.GetMemoryHostPointerPropertiesEXT == nullptr)
+    d->caps.features &= ~uint32_t{kHostImport};
   return {};
+}
+
+// A frame of its own: the structure is large.
+[[gnu::noinline]] void read_cache_uuid(Device* d) {
+  VkPhysicalDeviceProperties properties;
+  d->fn.GetPhysicalDeviceProperties(d->physical, &properties);
+  memcpy(d->cache_uuid, properties.pipelineCacheUUID, VK_UUID_SIZE);
 }
 
 // Which memory types buffers may live in: the same for every buffer of this usage.
@@ -121,9 +177,7 @@ Status open_device(PFN_vkGetInstanceProcAddr get, const VkAllocationCallbacks& h
   NBL_TRY(load_loader(get, &device->fn, error));
   NBL_TRY(make_instance(device, error));
   NBL_TRY(choose(device, index, scratch, error));
-  VkPhysicalDeviceProperties properties;
-  device->fn.GetPhysicalDeviceProperties(device->physical, &properties);
-  memcpy(device->cache_uuid, properties.pipelineCacheUUID, VK_UUID_SIZE);
+  read_cache_uuid(device);
   NBL_TRY(make_device(device, error));
   return probe_buffer(device, error);
 }

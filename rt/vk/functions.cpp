@@ -21,6 +21,7 @@ constexpr Entry kLoader[] = {
 #define NBL_VK_INSTANCE(name)
 #define NBL_VK_DEVICE(name)
 #define NBL_VK_OPTIONAL(name)
+#define NBL_VK_INSTANCE_OPTIONAL(name)
 #include "rt/vk/functions.def"
 #undef NBL_VK_LOADER
 #undef NBL_VK_INSTANCE
@@ -33,6 +34,7 @@ constexpr Entry kInstance[] = {
 #define NBL_VK_INSTANCE(name) NBL_ENTRY(name, false)
 #define NBL_VK_DEVICE(name)
 #define NBL_VK_OPTIONAL(name)
+#define NBL_VK_INSTANCE_OPTIONAL(name) NBL_ENTRY(name, true)
 #include "rt/vk/functions.def"
 #undef NBL_VK_LOADER
 #undef NBL_VK_INSTANCE
@@ -45,6 +47,7 @@ constexpr Entry kDevice[] = {
 #define NBL_VK_INSTANCE(name)
 #define NBL_VK_DEVICE(name) NBL_ENTRY(name, false)
 #define NBL_VK_OPTIONAL(name) NBL_ENTRY(name, true)
+#define NBL_VK_INSTANCE_OPTIONAL(name)
 #include "rt/vk/functions.def"
 #undef NBL_VK_LOADER
 #undef NBL_VK_INSTANCE

@@ -31,7 +31,7 @@ Status make_memory(const Device& device, const VkMemoryAllocateInfo& info, const
     return fail(error, Code::device_memory_full, 0, name, info.allocationSize,
                 device.caps.memory_heap_bytes[heap]);
   }
-  NBL_TRY(check(result, "vkAllocateMemory", error));
+  NBL_TRY(check(device, result, "vkAllocateMemory", error));
   NBL_VK(device, error, BindBufferMemory, device.device, block->buffer, block->memory, 0);
   block->coherent =
       (device.caps.memory_types[info.memoryTypeIndex].flags & kHostCoherent) != 0;

@@ -1,27 +1,24 @@
 // The one place where a VkResult becomes a Status.
 #pragma once
 
-#include "rt/base/status.h"
-#include "rt/vk/functions.h"
+#include "rt/vk/device.h"
 
 namespace nbl {
 
 // Units   `call` names the Vulkan function, for the sentence.
-// Errors  device_lost, device_memory_full, driver_pool_full, or vulkan_call with the negated code.
-inline Status check(VkResult result, const char* call, Error* error) {
-  switch (result) {
-    case VK_SUCCESS:
-      return {};
-    case VK_ERROR_DEVICE_LOST:
-      return fail(error, Code::device_lost, 0, call);
-    default:
-      return fail(error, Code::vulkan_call, 0, call,
-                  static_cast<uint64_t>(-static_cast<int64_t>(result)));
-  }
-}
+// Errors  device_lost, or vulkan_call with the negated code.
+Status translate(VkResult result, const char* call, Error* error);
+
+// The same with the device's pool in view: where the driver has asked it for more than it holds,
+// that is the reason of whatever failed. Errors  as above; driver_pool_full.
+Status check(const Device& device, VkResult result, const char* call, Error* error);
+
+// Where the pool of driver host memory has been full: driver_pool_full, value = the largest request
+// that failed, limit = what the pool holds. Success otherwise.
+Status check_pool(const VkAllocationCallbacks& host, const char* call, Error* error);
 
 }  // namespace nbl
 
 // Calls a function of the table and hands a failure to the caller.
 #define NBL_VK(device, error, name, ...) \
-  NBL_TRY(::nbl::check((device).fn.name(__VA_ARGS__), "vk" #name, (error)))
+  NBL_TRY(::nbl::check((device), (device).fn.name(__VA_ARGS__), "vk" #name, (error)))
