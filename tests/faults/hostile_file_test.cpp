@@ -1,13 +1,13 @@
 // Could break: a damaged or hostile model file is read past its end, crashes a later stage, is
 // refused without a sentence, or is taken although its numbers do not fit each other.
+#include "tests/support/hostile_file.h"
+
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <functional>
 
 #include "rt/plan.h"
 #include "tests/support/fault_rig.h"
-#include "tests/support/hostile_file.h"
 
 namespace nbl {
 namespace {
@@ -49,16 +49,25 @@ void plan_on_the_floor(const Model& model) {
 // True where the graph's numbers, and not only its names, differ from the good model's.
 bool computes_something_else(const Model& a, const Model& b) {
   const auto op_facts = [](const Op& o) {
-    std::vector<double> facts = {double(o.kind),     double(o.input_count), double(o.output_count),
-                                 o.eps,              o.scale,               double(o.heads),
-                                 double(o.kv_heads), double(o.head_dim),    double(o.rotary_dim),
-                                 double(o.rope_half), double(o.swiglu),     double(o.last_row)};
+    std::vector<double> facts = {double(o.kind),
+                                 double(o.input_count),
+                                 double(o.output_count),
+                                 o.eps,
+                                 o.scale,
+                                 double(o.heads),
+                                 double(o.kv_heads),
+                                 double(o.head_dim),
+                                 double(o.rotary_dim),
+                                 double(o.rope_half),
+                                 double(o.swiglu),
+                                 double(o.last_row)};
     facts.insert(facts.end(), std::begin(o.inputs), std::end(o.inputs));
     facts.insert(facts.end(), std::begin(o.outputs), std::end(o.outputs));
     return facts;
   };
   if (a.op_count() != b.op_count() || a.tensor_count() != b.tensor_count()) return true;
-  if (a.prefill_chunk() != b.prefill_chunk() || a.context_length() != b.context_length()) return true;
+  if (a.prefill_chunk() != b.prefill_chunk() || a.context_length() != b.context_length())
+    return true;
   for (uint32_t i = 0; i < a.op_count(); ++i) {
     if (op_facts(a.op(i)) != op_facts(b.op(i))) return true;
   }
@@ -230,166 +239,6 @@ TEST(HostileFile, bytes_at_an_odd_address_are_refused) {
   Model model;
   Error error;
   EXPECT_EQ(load(file.bytes().subspan(4), &model, &error).code(), Code::unaligned_model);
-}
-
-// One spoilt thing and what load() must say of it.
-struct Spoil {
-  const char* what;
-  Code code;
-  const char* names;  // a part of the sentence
-  std::function<void(HostileFile&)> how;
-};
-
-void expect_refused(const std::vector<Spoil>& cases) {
-  for (const Spoil& c : cases) {
-    HostileFile file(good_file());
-    c.how(file);
-    file.fix();
-    const std::string text = file.load_error();
-    EXPECT_EQ(code_name(file.code()), std::string(code_name(c.code))) << c.what << ": " << text;
-    EXPECT_NE(text.find(c.names), std::string::npos) << c.what << ": " << text;
-  }
-}
-
-uint32_t tensor_of(HostileFile& file, std::string_view role, std::string_view dtype) {
-  const auto* tensors = file.root()->tensors();
-  for (uint32_t i = 0; i < tensors->size(); ++i) {
-    if (tensors->Get(i)->role()->str() == role && tensors->Get(i)->dtype()->str() == dtype) return i;
-  }
-  throw std::runtime_error("there is no such tensor");
-}
-
-const fb::Op* op_of(HostileFile& file, std::string_view kind) {
-  for (const fb::Op* op : *file.root()->ops()) {
-    if (op->kind()->str() == kind) return op;
-  }
-  throw std::runtime_error("there is no such op");
-}
-
-TEST(HostileFile, unknown_names_are_refused_by_name) {
-  const auto tensor = [](HostileFile& f) { return f.root()->tensors()->Get(0); };
-  expect_refused({
-      {"op kind", Code::unknown_op, "zzbedding",
-       [](HostileFile& f) { f.set_text(op_of(f, "embedding_q4gsw")->kind(), "zz"); }},
-      {"role", Code::unknown_layout, "zz", [&](HostileFile& f) { f.set_text(tensor(f)->role(), "zz"); }},
-      {"dtype", Code::unknown_layout, "zz", [&](HostileFile& f) { f.set_text(tensor(f)->dtype(), "zz"); }},
-      {"layout", Code::unknown_layout, "zz",
-       [&](HostileFile& f) { f.set_text(tensor(f)->layout(), "zz"); }},
-      {"tokenizer", Code::unknown_layout, "zpm",
-       [](HostileFile& f) { f.set_text(f.root()->tokenizer()->kind(), "z"); }},
-  });
-}
-
-TEST(HostileFile, segments_out_of_place_are_refused) {
-  using S = fb::Segment;
-  const auto segment = [](HostileFile& f, uint32_t i) { return f.root()->segments()->Get(i); };
-  expect_refused({
-      {"past the end", Code::file_truncated, "weight segment",
-       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_SIZE, uint64_t{1} << 40); }},
-      {"size that wraps", Code::file_truncated, "weight segment",
-       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_SIZE, ~uint64_t{0} - 63); }},
-      {"offset past the end", Code::file_truncated, "weight segment",
-       [&](HostileFile& f) { f.set(segment(f, f.root()->segments()->size() - 1), S::VT_OFFSET, uint64_t{1} << 50); }},
-      {"misaligned", Code::bad_segment, "4096",
-       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_OFFSET, segment(f, 0)->offset() + 64); }},
-      {"over each other", Code::bad_segment, "overlaps",
-       [&](HostileFile& f) { f.set(segment(f, 1), S::VT_OFFSET, segment(f, 0)->offset()); }},
-      {"over the graph", Code::bad_segment, "overlaps",
-       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_OFFSET, uint64_t{4096}); }},
-      {"shorter than its tensor", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set(segment(f, 0), S::VT_SIZE, segment(f, 0)->size() - 1); }},
-  });
-}
-
-TEST(HostileFile, indices_out_of_range_are_refused) {
-  const auto weight = [](HostileFile& f) {
-    return f.root()->tensors()->Get(tensor_of(f, "weight", "q4"));
-  };
-  const auto linear = [](HostileFile& f) { return op_of(f, "linear_q4gsw"); };
-  expect_refused({
-      {"input", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, 9999); }},
-      {"negative input", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, -2); }},
-      {"absent input", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, -1); }},
-      {"absent output", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(linear(f)->outputs(), 0, -1); }},
-      {"output", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(linear(f)->outputs(), 0, 1 << 30); }},
-      {"its own input", Code::bad_op, "malformed",
-       [&](HostileFile& f) {
-         f.set_element(linear(f)->inputs(), 0, linear(f)->outputs()->Get(0));
-       }},
-      {"values", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set(weight(f), fb::Tensor::VT_DATA, 9999); }},
-      {"scales", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set(weight(f), fb::Tensor::VT_SCALES, -7); }},
-  });
-}
-
-TEST(HostileFile, numbers_that_do_not_fit_are_refused) {
-  const auto shape = [](HostileFile& f, const char* role, const char* dtype) {
-    return f.root()->tensors()->Get(tensor_of(f, role, dtype))->shape();
-  };
-  using M = fb::Model;
-  expect_refused({
-      {"no rows", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 0, 0u); }},
-      {"huge rows", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 0, 0xffffffffu); }},
-      {"other columns", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 1, 4096u); }},
-      {"wide activation", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(shape(f, "activation", "f32"), 1, 65u); }},
-      {"other heads", Code::bad_op, "malformed",
-       [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 0, 3u); }},
-      {"other context", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 1, 63u); }},
-      {"group size", Code::bad_tensor, "malformed",
-       [&](HostileFile& f) {
-         f.set(f.root()->tensors()->Get(tensor_of(f, "weight", "q4")), fb::Tensor::VT_GROUP_SIZE, 0u);
-       }},
-      {"no vocabulary", Code::bad_header, "vocabulary",
-       [](HostileFile& f) { f.set(f.root(), M::VT_VOCAB_SIZE, 0u); }},
-      {"huge context", Code::bad_header, "context",
-       [](HostileFile& f) { f.set(f.root(), M::VT_CONTEXT_LENGTH, 1u << 25); }},
-      {"huge chunk", Code::bad_header, "chunk",
-       [](HostileFile& f) { f.set(f.root(), M::VT_PREFILL_CHUNK, 5000u); }},
-      {"no heads", Code::bad_op, "malformed",
-       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_HEADS, 0u); }},
-      {"huge heads", Code::bad_op, "malformed",
-       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_HEADS, ~0u); }},
-      {"no group of heads", Code::bad_op, "malformed",
-       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_KV_HEADS, 3u); }},
-      {"scale that is no number", Code::bad_op, "malformed",
-       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_SCALE, std::nanf("")); }},
-  });
-}
-
-TEST(HostileFile, tokenizer_tables_that_lead_astray_are_refused) {
-  const auto t = [](HostileFile& f) { return f.root()->tokenizer(); };
-  const char* text = "tokenizer";
-  expect_refused({
-      {"offset past the pieces", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->offsets(), t(f)->offsets()->size() - 1, 1u << 30); }},
-      {"falling offsets", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->offsets(), 5, 1u << 20); }},
-      {"score that is no number", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->scores(), 9, std::nanf("")); }},
-      {"piece type", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->types(), 9, uint8_t{6}); }},
-      {"sorted id", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->sorted(), 0, 380u); }},
-      {"sorted twice", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->sorted(), 1, t(f)->sorted()->Get(0)); }},
-      {"byte token", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set_element(t(f)->byte_tokens(), 255, 380); }},
-      {"bos", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set(t(f), fb::Tokenizer::VT_BOS, 380); }},
-      {"count", Code::bad_tokenizer, text,
-       [&](HostileFile& f) { f.set(t(f)->scores()->Data() - 4 - 0, 0, 0u); }},
-  });
 }
 
 }  // namespace

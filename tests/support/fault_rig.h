@@ -1,9 +1,6 @@
-// What the tests under tests/faults share: a model of a few KB, the machine's Vulkan, an arena, and a
-// run through the C API that stops at the first failure.
+// What the tests under tests/faults share: a model of a few KB, the machine's Vulkan, an arena, and
+// a run through the C API that stops at the first failure.
 #pragma once
-
-#include <dlfcn.h>
-#include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <memory>
@@ -13,6 +10,7 @@
 #include "compiler/import/gguf_writer.h"
 #include "rt/nibble.h"
 #include "tests/support/compiled.h"
+#include "tests/support/engine.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::test {
@@ -31,13 +29,6 @@ inline AlignedBytes tiny_model(bool tokenizer) {
   return build_model(checkpoint);
 }
 
-// Null where the machine has no Vulkan loader.
-inline nbl_get_instance_proc_addr machine_vulkan() {
-  static void* const library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return nullptr;
-  return reinterpret_cast<nbl_get_instance_proc_addr>(dlsym(library, "vkGetInstanceProcAddr"));
-}
-
 // Exactly `size` bytes at a multiple of 64, so that AddressSanitizer sees the byte after them.
 struct ExactBytes {
   explicit ExactBytes(size_t bytes) : size(bytes) {
@@ -53,7 +44,7 @@ struct ExactBytes {
 
 inline nbl_config fault_config(const AlignedBytes& model) {
   nbl_config config = {};
-  config.get_instance_proc_addr = machine_vulkan();
+  config.get_instance_proc_addr = vulkan_entry();
   config.model = model.span().data();
   config.model_bytes = model.size;
   config.max_burst = 4;
@@ -75,11 +66,6 @@ inline nbl_status give_arena(nbl_config* config, ExactBytes* arena, nbl_memory* 
   return 0;
 }
 
-inline std::string sentence(const nbl_error& error) {
-  char text[256];
-  return std::string(text, nbl_error_text(&error, text, sizeof text));
-}
-
 // A prompt longer than a prefill chunk, then a burst. Writes the tokens that came.
 inline nbl_status short_story(nbl_engine* engine, std::vector<uint32_t>* tokens, nbl_error* error) {
   const std::vector<uint32_t> prompt = {1, 300, 17, 5, 220, 9, 31, 44, 2, 399, 12};
@@ -92,6 +78,3 @@ inline nbl_status short_story(nbl_engine* engine, std::vector<uint32_t>* tokens,
 }
 
 }  // namespace nbl::test
-
-#define NBL_REQUIRE_VULKAN() \
-  if (::nbl::test::machine_vulkan() == nullptr) GTEST_SKIP() << "there is no libvulkan.so.1"

@@ -105,7 +105,9 @@ void Device::choose_device() {
   check(compute_queue_family(vk, physical_, &family, &error), error);
   // Below these versions the features are extensions, which this harness does not enable.
   if (caps.api_version < VK_API_VERSION_1_3) caps.features &= ~uint32_t{kIntegerDot};
-  if (caps.api_version < VK_API_VERSION_1_2) caps.features &= ~uint32_t{kStorage8 | kFloat16};
+  if (caps.api_version < VK_API_VERSION_1_2) {
+    caps.features &= ~uint32_t{kStorage8 | kFloat16 | kCooperativeMatrix};
+  }
 }
 
 void Device::create_device() {
@@ -121,6 +123,13 @@ void Device::create_device() {
   auto storage16 = chained<VkPhysicalDevice16BitStorageFeatures>(
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES);
   storage16.storageBuffer16BitAccess = VK_TRUE;
+  auto matrix = chained<VkPhysicalDeviceCooperativeMatrixFeaturesNV>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV);
+  matrix.cooperativeMatrix = VK_TRUE;
+  auto memory_model = chained<VkPhysicalDeviceVulkanMemoryModelFeatures>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES);
+  memory_model.vulkanMemoryModel = VK_TRUE;
+  const char* matrix_extension = VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME;
   const float priority = 1;
   auto queues = chained<VkDeviceQueueCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO);
   queues.queueFamilyIndex = family;
@@ -138,6 +147,10 @@ void Device::create_device() {
   enable(kStorage8, &storage8);
   enable(kFloat16, &float16);
   enable(kStorage16, &storage16);
+  enable(kCooperativeMatrix, &matrix);
+  enable(kCooperativeMatrix, &memory_model);
+  info.enabledExtensionCount = (caps.features & kCooperativeMatrix) != 0 ? 1 : 0;
+  info.ppEnabledExtensionNames = &matrix_extension;
   check(vk.CreateDevice(physical_, &info, nullptr, &device), "vkCreateDevice");
   Error error;
   check(load_device(device, &vk, &error), error);

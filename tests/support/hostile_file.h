@@ -35,11 +35,16 @@ class HostileFile {
   }
   template <typename T>
   static void set_element(const flatbuffers::Vector<T>* vector, uint32_t index, T value) {
-    std::memcpy(const_cast<uint8_t*>(vector->Data()) + index * sizeof value, &value, sizeof value);
+    write(vector, sizeof(uint32_t) + index * sizeof value, &value, sizeof value);
+  }
+  // The length lies in front of the elements.
+  template <typename T>
+  static void set_length(const flatbuffers::Vector<T>* vector, uint32_t length) {
+    write(vector, 0, &length, sizeof length);
   }
   // Overwrites the beginning of a text.
   static void set_text(const flatbuffers::String* text, std::string_view with) {
-    std::memcpy(const_cast<char*>(text->c_str()), with.data(), with.size());
+    write(text, sizeof(uint32_t), with.data(), with.size());
   }
 
   void fix_header() {
@@ -64,6 +69,13 @@ class HostileFile {
   const Model& model() const { return model_; }
 
  private:
+  // FlatBuffers' types are views of one byte; not inlined, so that the compiler does not take them
+  // for the objects that are written to.
+  [[gnu::noinline]] static void write(const void* view, size_t offset, const void* from,
+                                      size_t size) {
+    std::memcpy(static_cast<char*>(const_cast<void*>(view)) + offset, from, size);
+  }
+
   AlignedBytes bytes_;
   Model model_;
   Error error_;

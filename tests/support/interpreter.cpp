@@ -85,6 +85,11 @@ void Interpreter::rewind(uint32_t position) {
   position_ = position;
 }
 
+void Interpreter::set_cache_noise(double fraction, uint64_t seed) {
+  cache_noise_ = fraction;
+  noise_.seed(seed);
+}
+
 const std::byte* Interpreter::segment(int32_t index, uint64_t bytes) const {
   const fb::Segment* s = model_->segments()->Get(static_cast<uint32_t>(index));
   if (s->size() != bytes || s->offset() + s->size() > file_.size()) {
@@ -207,10 +212,11 @@ void Interpreter::write_cache(const double* x, int32_t cache) {
   const auto& shape = *model_->tensors()->Get(static_cast<uint32_t>(cache))->shape();
   const size_t head_dim = shape.Get(2);
   std::vector<double>& entries = values_.at(static_cast<size_t>(cache));
+  std::uniform_real_distribution<double> noise(1 - cache_noise_, 1 + cache_noise_);
   for (size_t head = 0; head < shape.Get(0); ++head) {
     for (size_t d = 0; d < head_dim; ++d) {
       entries[(head * shape.Get(1) + position_) * head_dim + d] =
-          round_to_half(x[head * head_dim + d]);
+          round_to_half(x[head * head_dim + d] * (cache_noise_ > 0 ? noise(noise_) : 1));
     }
   }
 }

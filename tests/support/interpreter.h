@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <random>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +42,10 @@ class Interpreter {
   void reset() { rewind(0); }
   // Forgets everything from `position` on.
   void rewind(uint32_t position);
+
+  // Changes what is written to the caches by up to this fraction before it is rounded to f16: for
+  // finding out how much a result depends on entries that round to the other side.
+  void set_cache_noise(double fraction, uint64_t seed);
 
   // An activation of the last step, or all values of a state tensor as they are now.
   const std::vector<double>& value(std::string_view tensor) const;
@@ -76,6 +81,8 @@ class Interpreter {
   std::vector<std::vector<double>> values_;           // by tensor: activations and state
   uint32_t position_ = 0;
   uint32_t token_ = 0;
+  double cache_noise_ = 0;
+  std::mt19937_64 noise_;
 };
 
 // -log p(token) under softmax(logits).

@@ -16,9 +16,10 @@ inline std::filesystem::path stories_folder() {
   return shared_path("models/stories260K");
 }
 
-#define NBL_REQUIRE_STORIES()                                    \
-  if (!std::filesystem::exists(::nbl::test::stories_folder()))   \
-  GTEST_SKIP() << ::nbl::test::stories_folder() << " is not there; set NIBBLE_SHARED to the " \
+#define NBL_REQUIRE_STORIES()                                  \
+  if (!std::filesystem::exists(::nbl::test::stories_folder())) \
+  GTEST_SKIP() << ::nbl::test::stories_folder()                \
+               << " is not there; set NIBBLE_SHARED to the "   \
                   "folder that holds models/stories260K"
 
 // The model file with a context of 512; compiled once a process.
@@ -28,10 +29,9 @@ inline const AlignedBytes& stories_file(bool fuse = true, uint32_t group_size = 
   if (is_new) {
     const compiler::Checkpoint checkpoint = compiler::import_checkpoint(
         stories_folder() / "stories260K.bin", stories_folder() / "tok512.bin");
-    entry->second = build_model(checkpoint, {.passes = {.fuse = fuse},
-                                             .group_size = group_size,
-                                             .context = 512,
-                                             .prefill_chunk = 64});
+    entry->second = build_model(
+        checkpoint,
+        {.passes = {.fuse = fuse}, .group_size = group_size, .context = 512, .prefill_chunk = 64});
   }
   return entry->second;
 }

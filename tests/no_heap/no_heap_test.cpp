@@ -1,0 +1,194 @@
+// Could break: something in the runtime allocates. Every allocator of the process is replaced here;
+// calls that come from this program's own code, in which the runtime is linked, are counted. Those
+// of the Vulkan loader and driver come from other modules.
+#include <gtest/gtest.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <new>
+
+#include "tests/support/fault_rig.h"
+
+namespace {
+
+struct Text {
+  uintptr_t begin = 0, end = 0;
+};
+
+// The executable's own code: the first module that the dynamic linker lists.
+Text find_text() {
+  Text text;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* out) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& header = info->dlpi_phdr[i];
+          if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0) continue;
+          const uintptr_t begin = info->dlpi_addr + header.p_vaddr;
+          *static_cast<Text*>(out) = {begin, begin + header.p_memsz};
+        }
+        return 1;
+      },
+      &text);
+  return text;
+}
+
+Text own_text;
+std::atomic<bool> watching{false};
+std::atomic<uint64_t> own_calls{0};
+std::atomic<uint64_t> other_calls{0};
+
+void count(void* caller) {
+  if (!watching) return;
+  const uintptr_t at = reinterpret_cast<uintptr_t>(caller);
+  (at >= own_text.begin && at < own_text.end ? own_calls : other_calls) += 1;
+}
+
+}  // namespace
+
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+void __libc_free(void*);
+
+#define NBL_COUNT_CALLER() count(__builtin_return_address(0))
+
+void* malloc(size_t bytes) {
+  NBL_COUNT_CALLER();
+  return __libc_malloc(bytes);
+}
+void* calloc(size_t items, size_t bytes) {
+  NBL_COUNT_CALLER();
+  return __libc_calloc(items, bytes);
+}
+void* realloc(void* memory, size_t bytes) {
+  NBL_COUNT_CALLER();
+  return __libc_realloc(memory, bytes);
+}
+void free(void* memory) {
+  NBL_COUNT_CALLER();
+  __libc_free(memory);
+}
+void* aligned_alloc(size_t align, size_t bytes) {
+  NBL_COUNT_CALLER();
+  return __libc_memalign(align, bytes);
+}
+void* memalign(size_t align, size_t bytes) {
+  NBL_COUNT_CALLER();
+  return __libc_memalign(align, bytes);
+}
+int posix_memalign(void** out, size_t align, size_t bytes) {
+  NBL_COUNT_CALLER();
+  void* memory = __libc_memalign(align, bytes);
+  if (memory == nullptr) return ENOMEM;
+  *out = memory;
+  return 0;
+}
+void* mmap(void* at, size_t bytes, int protection, int flags, int file, off_t offset) {
+  NBL_COUNT_CALLER();
+  const long result = syscall(SYS_mmap, at, bytes, protection, flags, file, offset);
+  return reinterpret_cast<void*>(result);
+}
+}  // extern "C"
+
+// The library's operator new calls malloc from another module.
+void* operator new(size_t bytes) {
+  NBL_COUNT_CALLER();
+  void* memory = __libc_malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  NBL_COUNT_CALLER();
+  __libc_free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  NBL_COUNT_CALLER();
+  __libc_free(memory);
+}
+
+namespace nbl {
+namespace {
+
+// Calls of this program's code while `work` runs.
+template <typename Work>
+uint64_t own_calls_of(const Work& work) {
+  own_text = find_text();
+  own_calls = 0;
+  other_calls = 0;
+  watching = true;
+  work();
+  watching = false;
+  return own_calls;
+}
+
+// What the compiler must not see through.
+void* volatile kept;
+
+TEST(NoHeap, planted_calls_are_counted) {
+  EXPECT_EQ(own_calls_of([] {}), 0u);
+  EXPECT_EQ(own_calls_of([] { kept = malloc(8); }), 1u);
+  EXPECT_EQ(own_calls_of([] { free(kept); }), 1u);
+  EXPECT_EQ(own_calls_of([] { kept = calloc(1, 8); }), 1u);
+  EXPECT_EQ(own_calls_of([] { kept = realloc(kept, 80); }), 1u);
+  free(kept);
+  EXPECT_EQ(own_calls_of([] { kept = new int; }), 1u);
+  EXPECT_EQ(own_calls_of([] { delete static_cast<int*>(kept); }), 1u);
+  EXPECT_EQ(own_calls_of([] { kept = aligned_alloc(64, 64); }), 1u);
+  free(kept);
+  EXPECT_EQ(own_calls_of(
+                [] { kept = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }),
+            1u);
+  munmap(kept, 4096);
+}
+
+TEST(NoHeap, the_runtime_allocates_nothing) {
+  NBL_REQUIRE_VULKAN();
+  const test::AlignedBytes model = test::tiny_model(true);
+  nbl_config config = test::fault_config(model);
+  config.flags = NBL_FLAG_TIMESTAMPS;
+  config.logits = NBL_LOGITS_ALL;
+  test::ExactBytes arena(0);
+  nbl_memory memory = {};
+  nbl_error error = {};
+  ASSERT_EQ(test::give_arena(&config, &arena, &memory, &error), 0u) << test::sentence(error);
+
+  nbl_engine* engine = nullptr;
+  nbl_status status = 0;
+  EXPECT_EQ(own_calls_of([&] { status = nbl_open(&config, &engine, &error); }), 0u);
+  ASSERT_EQ(status, 0u) << test::sentence(error);
+  EXPECT_GT(other_calls, 0u) << "drivers do allocate: are their calls seen at all?";
+
+  const nbl_sampling sampling = {.temperature = 0.8f, .top_k = 40, .top_p = 0.9f, .seed = 7};
+  uint32_t prompt[11] = {1, 300, 17, 5, 220, 9, 31, 44, 2, 399, 12};
+  uint32_t steps = 0;
+  alignas(8) char scratch[4096];
+  static float logits[400 * 64];
+  EXPECT_EQ(own_calls_of([&] {
+              status |= nbl_set_sampling(engine, &sampling, &error);
+              while (steps < 200) {
+                uint32_t tokens[40] = {};
+                uint32_t count = 0, rows = 0;
+                size_t length = 0;
+                status |= nbl_rewind(engine, 0, &error);
+                status |= nbl_evaluate(engine, prompt, 11, &error);
+                status |= nbl_logits(engine, logits, std::size(logits), &rows, &error);
+                status |= nbl_generate(engine, 40, tokens, &count, &error);
+                status |= nbl_tokenize(engine, "once more", 9, 1, scratch, sizeof scratch, tokens,
+                                       40, &length, &error);
+                steps += 1 + count;
+              }
+            }),
+            0u);
+  EXPECT_EQ(status, 0u) << test::sentence(error);
+  EXPECT_GE(steps, 200u);
+  EXPECT_EQ(own_calls_of([&] { nbl_close(engine); }), 0u);
+}
+
+}  // namespace
+}  // namespace nbl

@@ -1,0 +1,34 @@
+// The machine's Vulkan with faults: between the runtime and the real functions, it numbers every
+// call that returns a VkResult, makes one of them fail without calling through, and keeps a ledger
+// of the objects that are alive.
+//
+// Its state is the process's, as Vulkan's functions carry none of their own: one test at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "rt/nibble.h"
+#include "rt/vk/functions.h"
+
+namespace nbl::test {
+
+class FailingVulkan {
+ public:
+  // The entry to hand to an engine. It forgets every fault and object of before.
+  static nbl_get_instance_proc_addr over(nbl_get_instance_proc_addr real);
+
+  // Starts counting at 1; the `call`-th call from here on returns `result`. 0 = none.
+  static void fail(uint64_t call, VkResult result);
+  static uint64_t calls();
+  // The call that failed, with its vk prefix; empty = none so far.
+  static const std::string& failed();
+
+  // This function is not found until told otherwise. "" = all are.
+  static void hide(const std::string& name);
+
+  // The objects alive, one a line with their numbers; empty = none.
+  static std::string alive();
+};
+
+}  // namespace nbl::test
