@@ -47,9 +47,9 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
                   fmt::format("Positions the model has room for; the checkpoint's, but at most {}, "
                               "unless given",
                               kDefaultContext))
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app->add_option("--prefill-chunk", options->prefill_chunk, "Tokens a prefill step takes at most")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1u, ~0u))
       ->capture_default_str();
   app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
   app->add_option("--disable-pass", options->passes.disabled, pass_list())

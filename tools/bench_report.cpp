@@ -90,7 +90,7 @@ nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
   if (!test.prefill) {
     const double rate = weight_gigabytes_per_second(report, test);
     json["weight_gigabytes_per_second"] = rate;
-    if (report.copy.copies > 0) json["percent_of_copy"] = share_of_copy(report, rate);
+    if (report.copy.passes > 0) json["percent_of_copy"] = share_of_copy(report, rate);
   }
   return json;
 }
@@ -162,9 +162,9 @@ std::string to_markdown(const Report& report) {
       "prefill step: {} dispatches, {} barriers\n",
       report.info.decode_dispatches, report.info.decode_barriers, report.info.decode_weight_bytes,
       report.info.prefill_dispatches, report.info.prefill_barriers);
-  if (report.copy.copies > 0) {
-    text += fmt::format("copy bandwidth {:.2f} GB/s (read + written, {} MiB a copy)\n",
-                        report.copy.gigabytes_per_second, report.copy.copy_bytes >> 20);
+  if (report.copy.passes > 0) {
+    text += fmt::format("copy bandwidth {:.2f} GB/s (read + written, {} MiB a pass)\n",
+                        report.copy.gigabytes_per_second, report.copy.pass_bytes >> 20);
   }
   text += describe_memory(report.info);
   text +=
@@ -209,10 +209,10 @@ std::string to_json(const Report& report) {
                                  {"prefill_barriers", report.info.prefill_barriers},
                                  {"decode_weight_bytes", report.info.decode_weight_bytes},
                                  {"memory", memory_json(report.info)}};
-  if (report.copy.copies > 0) {
+  if (report.copy.passes > 0) {
     json["copy"] = {{"gigabytes_per_second", report.copy.gigabytes_per_second},
-                    {"copy_bytes", report.copy.copy_bytes},
-                    {"copies", report.copy.copies}};
+                    {"pass_bytes", report.copy.pass_bytes},
+                    {"passes", report.copy.passes}};
   }
   json["tests"] = nlohmann::ordered_json::array();
   for (const TestResult& test : report.tests)

@@ -266,7 +266,13 @@ int main(int argc, char** argv) {
   app.add_option("--vocab", options.vocab, "vocabulary size");
   app.add_option("--context", options.context, "context length");
   app.add_option("--theta", options.theta, "RoPE base");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::fprintf(stderr, "nibble-make-checkpoint: %s\n", error.what());
+    return 1;
+  }
   try {
     return run(options);
   } catch (const std::exception& error) {

@@ -62,13 +62,13 @@ void describe_options(CLI::App& app, Options& options) {
   app.add_flag("--no-copy", options.no_copy, "Do not measure the device's copy bandwidth");
   app.add_option("--device", options.device,
                  "Vulkan device, counted from 0; default: first that fits")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 16));
   app.add_option("--context", options.context, "Positions to make room for; default: the model's")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app.add_option("--prefill-chunk", options.prefill_chunk, "Prompt tokens a step takes")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app.add_option("--burst", options.burst, "Tokens made in one submit at most")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app.add_flag("--floor", options.floor, "Only kernels inside Vulkan 1.1's minimums");
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
@@ -282,7 +282,7 @@ Report measure(const Options& options) {
     }
   }
   if (!options.no_copy) {
-    report.copy = measure_copy_bandwidth(load_vulkan(), options.device, report.device_name);
+    report.copy = measure_copy_bandwidth(load_vulkan(), options.device);
   }
   return report;
 }
@@ -297,7 +297,13 @@ int main(int argc, char** argv) {
       "second, each after a warm-up, mean ± standard deviation and median.\n\n"
       "  nibble-bench -m stories.nbl -p 16,128 -n 64 -r 5 --kernels");
   nbl::tools::describe_options(app, options);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::fprintf(stderr, "nibble-bench: %s\n", error.what());
+    return 1;
+  }
   try {
     const nbl::tools::Report report = nbl::tools::measure(options);
     const std::string text = options.output == "json"  ? nbl::tools::to_json(report)

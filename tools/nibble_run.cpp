@@ -92,13 +92,13 @@ void describe_options(CLI::App& app, Options& options) {
   app.add_option("--seed", options.sampling.seed, "Same seed, same text")->capture_default_str();
   app.add_option("--device", options.device,
                  "Vulkan device, counted from 0; default: first that fits")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 16));
   app.add_option("--context", options.context, "Positions to make room for; default: the model's")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app.add_option("--prefill-chunk", options.prefill_chunk, "Prompt tokens a step takes")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app.add_option("--burst", options.burst, "Tokens made in one submit at most")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1u, ~0u));
   app.add_flag("--floor", options.floor, "Only kernels inside Vulkan 1.1's minimums");
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
@@ -351,7 +351,13 @@ int main(int argc, char** argv) {
       "Continues a text with a model that nibblec compiled.\n\n"
       "  nibble-run -m stories.nbl -p \"Once upon a time\" -n 200 --temp 0.8 --seed 7");
   nbl::tools::describe_options(app, options);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    std::fprintf(stderr, "nibble-run: %s\n", error.what());
+    return 1;
+  }
   struct sigaction action = {};
   action.sa_handler = nbl::tools::on_interrupt;
   action.sa_flags = SA_RESETHAND;  // the second Ctrl-C ends at once

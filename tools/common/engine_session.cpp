@@ -10,8 +10,7 @@ namespace nbl::tools {
 namespace {
 
 constexpr size_t kArenaAlignBytes = 64;
-// nbl_memory_needed() opens an instance in it. A board with one driver takes 256 KiB, a desktop
-// whose loader opens every installed driver takes megabytes.
+// nbl_memory_needed() opens a device in it; half of it serves the driver. lavapipe needs 5.4 MiB.
 constexpr size_t kProbeBytes = 16 << 20;
 
 }  // namespace
