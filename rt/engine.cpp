@@ -1,6 +1,5 @@
 #include "rt/engine.h"
 
-
 #include "rt/load.h"
 #include "rt/plan/storage.h"
 #include "rt/vk/host_memory.h"
@@ -33,6 +32,7 @@ PlanOptions plan_options(const nbl_config& config) {
   o.prefill_chunk = config.prefill_chunk;
   o.max_burst = config.max_burst;
   o.logits = static_cast<LogitsMode>(config.logits);
+  o.float32 = (config.flags & NBL_FLAG_FLOAT32) != 0;
   o.floor_kernels = (config.flags & NBL_FLAG_FLOOR_KERNELS) != 0;
   o.gpu_kernels = (config.flags & NBL_FLAG_GPU_KERNELS) != 0;
   o.import_weights = (config.flags & NBL_FLAG_NO_IMPORT) == 0;

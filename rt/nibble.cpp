@@ -247,7 +247,9 @@ int nbl_is_stop_token(const nbl_engine* engine, uint32_t token) {
   return engine != nullptr && is_stop_token(engine->model, token) ? 1 : 0;
 }
 
-size_t nbl_tokenize_scratch_bytes(size_t text_bytes) { return spm_scratch_bytes(text_bytes); }
+size_t nbl_tokenize_scratch_bytes(size_t text_bytes) {
+  return spm_scratch_bytes(text_bytes);
+}
 
 nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes, int add_bos,
                         void* scratch, size_t scratch_bytes, uint32_t* tokens, size_t capacity,
@@ -272,8 +274,8 @@ size_t nbl_max_piece_bytes(const nbl_engine* engine) {
   return tokenizer_of(engine, &tables, nullptr).ok() ? max_piece_bytes(tables) : 0;
 }
 
-nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32_t token, char* text,
-                          size_t text_bytes, size_t* length, nbl_error* error) {
+nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32_t token,
+                          char* text, size_t text_bytes, size_t* length, nbl_error* error) {
   if (decoder == nullptr) return missing("decoder", error);
   if (text == nullptr) return missing("text", error);
   if (length == nullptr) return missing("length", error);
@@ -293,9 +295,9 @@ nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_by
   if (text == nullptr) return missing("text", error);
   if (length == nullptr) return missing("length", error);
   Error facts;
-  return report(detokenize_flush(reinterpret_cast<Decoder*>(decoder), {text, text_bytes}, length,
-                                 &facts),
-                facts, error);
+  return report(
+      detokenize_flush(reinterpret_cast<Decoder*>(decoder), {text, text_bytes}, length, &facts),
+      facts, error);
 }
 
 nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,

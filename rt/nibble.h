@@ -12,8 +12,8 @@
  *   nbl_generate(engine, 32, tokens, &count, &error);
  *   nbl_close(engine);
  *
- * Every function returns 0 for success or a status; the nbl_error beside it (may be NULL) then holds
- * the facts, and nbl_error_text() makes a sentence of them. A failed call leaves its outputs
+ * Every function returns 0 for success or a status; the nbl_error beside it (may be NULL) then
+ * holds the facts, and nbl_error_text() makes a sentence of them. A failed call leaves its outputs
  * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, vulkan_call,
  * driver_pool_full or engine_dead: then only nbl_close() is left, after which the engine can be
  * opened again in the same arena. Nothing is allocated from any heap, and nothing at all after
@@ -68,35 +68,36 @@ enum {
 };
 
 enum {
-  NBL_FLAG_FLOOR_KERNELS = 1u << 0,  /* only kernels inside Vulkan 1.1's minimums */
-  NBL_FLAG_TIMESTAMPS = 1u << 1,     /* per-kernel GPU times, see nbl_timings() */
-  NBL_FLAG_VERIFY_HASHES = 1u << 2,  /* check every weight segment's SHA-256 in nbl_open() */
-  NBL_FLAG_NO_IMPORT = 1u << 3,      /* never import the model's memory, always copy */
+  NBL_FLAG_FLOOR_KERNELS = 1u << 0, /* only kernels inside Vulkan 1.1's minimums */
+  NBL_FLAG_TIMESTAMPS = 1u << 1,    /* per-kernel GPU times, see nbl_timings() */
+  NBL_FLAG_VERIFY_HASHES = 1u << 2, /* check every weight segment's SHA-256 in nbl_open() */
+  NBL_FLAG_NO_IMPORT = 1u << 3,     /* never import the model's memory, always copy */
   NBL_FLAG_REFUSE_DRIVER_ALLOCATIONS = 1u << 4, /* refuse driver host memory after nbl_open() */
-  NBL_FLAG_STAGE_WEIGHTS = 1u << 5,  /* copy weights through the staging window even where the
-                                        device memory can be written directly */
-  NBL_FLAG_GPU_KERNELS = 1u << 6     /* choose kernels as for a GPU on CPU implementations too:
-                                        for tests */
+  NBL_FLAG_STAGE_WEIGHTS = 1u << 5, /* copy weights through the staging window even where the
+                                       device memory can be written directly */
+  NBL_FLAG_FLOAT32 = 1u << 7,       /* no matrix kernels, whose operands are rounded to f16 */
+  NBL_FLAG_GPU_KERNELS = 1u << 6    /* choose kernels as for a GPU on CPU implementations too:
+                                       for tests */
 };
 
 /* Zero means "the default" in every field but the first three. */
 typedef struct nbl_config {
   nbl_get_instance_proc_addr get_instance_proc_addr;
-  const void* model;   /* borrowed until nbl_close(); 64-byte aligned, page-aligned to be imported */
+  const void* model; /* borrowed until nbl_close(); 64-byte aligned, page-aligned to be imported */
   size_t model_bytes;
-  void* arena;         /* 64-byte aligned; borrowed as the model is, or during nbl_memory_needed() */
+  void* arena; /* 64-byte aligned; borrowed as the model is, or during nbl_memory_needed() */
   size_t arena_bytes;
 
-  int32_t device;      /* 1 + index in vkEnumeratePhysicalDevices order; 0 = first that fits,
-                          GPUs before CPU implementations */
+  int32_t device; /* 1 + index in vkEnumeratePhysicalDevices order; 0 = first that fits,
+                     GPUs before CPU implementations */
   uint32_t flags;
-  uint32_t context;       /* positions; default and limit: the model's context length */
-  uint32_t prefill_chunk; /* tokens a prefill step takes; default: the model's */
-  uint32_t max_burst;     /* decode steps a submit may hold; default 32 */
-  uint32_t logits;        /* NBL_LOGITS_* */
-  uint32_t driver_pool_bytes; /* host memory set aside for the driver; default 8 MiB */
-  uint32_t staging_bytes;     /* window for copying weights; default 4 MiB */
-  uint32_t timeout_ms;        /* a submit that takes longer is an error; default 60000 */
+  uint32_t context;             /* positions; default and limit: the model's context length */
+  uint32_t prefill_chunk;       /* tokens a prefill step takes; default: the model's */
+  uint32_t max_burst;           /* decode steps a submit may hold; default 32 */
+  uint32_t logits;              /* NBL_LOGITS_* */
+  uint32_t driver_pool_bytes;   /* host memory set aside for the driver; default 8 MiB */
+  uint32_t staging_bytes;       /* window for copying weights; default 4 MiB */
+  uint32_t timeout_ms;          /* a submit that takes longer is an error; default 60000 */
   uint64_t device_memory_limit; /* bytes; 0 = none */
 
   nbl_log_fn log;
@@ -113,9 +114,9 @@ typedef struct nbl_memory {
   uint64_t kv_bytes;
   uint64_t activation_bytes;
   uint64_t io_bytes;
-  uint64_t device_bytes;      /* all of the four above as allocated, rounding included */
-  uint64_t staging_bytes;     /* given back at the end of nbl_open(), not part of device_bytes */
-  uint64_t imported_bytes;    /* weights read where the model lies: no device memory */
+  uint64_t device_bytes;   /* all of the four above as allocated, rounding included */
+  uint64_t staging_bytes;  /* given back at the end of nbl_open(), not part of device_bytes */
+  uint64_t imported_bytes; /* weights read where the model lies: no device memory */
 } nbl_memory;
 
 /* Sizes for this model on this machine's device with these options. Opens and closes a Vulkan
@@ -141,8 +142,9 @@ typedef struct nbl_sampling {
 } nbl_sampling;
 nbl_status nbl_set_sampling(nbl_engine* engine, const nbl_sampling* sampling, nbl_error* error);
 
-/* Runs `count` tokens (at least 1) at the engine's position, in chunks of prefill_chunk, and samples
- * the token that follows. Errors: token_out_of_range, context_full (nothing was evaluated). */
+/* Runs `count` tokens (at least 1) at the engine's position, in chunks of prefill_chunk, and
+ * samples the token that follows. Errors: token_out_of_range, context_full (nothing was evaluated).
+ */
 nbl_status nbl_evaluate(nbl_engine* engine, const uint32_t* tokens, uint32_t count,
                         nbl_error* error);
 
@@ -150,9 +152,10 @@ nbl_status nbl_evaluate(nbl_engine* engine, const uint32_t* tokens, uint32_t cou
 nbl_status nbl_next_token(const nbl_engine* engine, uint32_t* token, nbl_error* error);
 
 /* Continues: tokens[0] is the token sampled before; it and the following ones are evaluated on the
- * GPU without a round trip, at most max_burst of them in one submit. Writes *count = 1..limit tokens:
- * less than `limit` where a stop token came (it is the last one written) or the context filled up.
- * The position moves by *count. Errors: nothing_evaluated, context_full (no room for even one). */
+ * GPU without a round trip, at most max_burst of them in one submit. Writes *count = 1..limit
+ * tokens: less than `limit` where a stop token came (it is the last one written) or the context
+ * filled up. The position moves by *count. Errors: nothing_evaluated, context_full (no room for
+ * even one). */
 nbl_status nbl_generate(nbl_engine* engine, uint32_t limit, uint32_t* tokens, uint32_t* count,
                         nbl_error* error);
 
@@ -169,14 +172,14 @@ nbl_status nbl_logits(nbl_engine* engine, float* logits, size_t logits_count, ui
                       nbl_error* error);
 
 typedef struct nbl_info {
-  const char* model_name;     /* in the model or engine, valid until nbl_close() */
+  const char* model_name; /* in the model or engine, valid until nbl_close() */
   const char* architecture;
   const char* device_name;
   uint32_t vocab_size;
   uint32_t context;
   uint32_t prefill_chunk;
   uint32_t max_burst;
-  uint32_t decode_dispatches;  /* in one decode step */
+  uint32_t decode_dispatches; /* in one decode step */
   uint32_t decode_barriers;
   uint32_t prefill_dispatches; /* in one prefill step */
   uint32_t prefill_barriers;
@@ -194,24 +197,25 @@ void nbl_get_info(const nbl_engine* engine, nbl_info* info);
 int nbl_is_stop_token(const nbl_engine* engine, uint32_t token);
 
 /* Text to token ids. Writes at most `capacity` ids; *count is the number written. `scratch` is
- * working memory of at least nbl_tokenize_scratch_bytes(text_bytes), 8-byte aligned. add_bos puts the
- * model's BOS in front where it has one and wants it. Errors: no_tokenizer, output_too_small. */
+ * working memory of at least nbl_tokenize_scratch_bytes(text_bytes), 8-byte aligned. add_bos puts
+ * the model's BOS in front where it has one and wants it. Errors: no_tokenizer, output_too_small.
+ */
 size_t nbl_tokenize_scratch_bytes(size_t text_bytes);
 nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes, int add_bos,
                         void* scratch, size_t scratch_bytes, uint32_t* tokens, size_t capacity,
                         size_t* count, nbl_error* error);
 
-/* Token ids to text, one at a time. Bytes of an incomplete UTF-8 character are held back until it is
- * complete; nbl_detokenize_flush() gives what is left. A zeroed decoder starts a text. `text` needs
- * nbl_max_piece_bytes() + 4 bytes. */
+/* Token ids to text, one at a time. Bytes of an incomplete UTF-8 character are held back until it
+ * is complete; nbl_detokenize_flush() gives what is left. A zeroed decoder starts a text. `text`
+ * needs nbl_max_piece_bytes() + 4 bytes. */
 typedef struct nbl_decoder {
   uint8_t held[4];
   uint8_t held_count;
   uint8_t begun;
 } nbl_decoder;
 size_t nbl_max_piece_bytes(const nbl_engine* engine);
-nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32_t token, char* text,
-                          size_t text_bytes, size_t* length, nbl_error* error);
+nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32_t token,
+                          char* text, size_t text_bytes, size_t* length, nbl_error* error);
 nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_bytes, size_t* length,
                                 nbl_error* error);
 
@@ -221,9 +225,9 @@ typedef struct nbl_timing {
   char op[48];        /* the op's name in the model, cut to fit */
   uint32_t grid[3];
   uint32_t local_size;
-  uint64_t start_ns;  /* since the first dispatch began */
+  uint64_t start_ns; /* since the first dispatch began */
   uint64_t duration_ns;
-  uint64_t bytes;     /* weights, caches and activations it reads and writes, estimated */
+  uint64_t bytes; /* weights, caches and activations it reads and writes, estimated */
 } nbl_timing;
 nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,
                        uint32_t* count, nbl_error* error);

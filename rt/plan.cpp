@@ -57,13 +57,14 @@ Status settle(const Model& model, const Caps& caps, const PlanOptions& options, 
   NBL_TRY(resolve("prefill_chunk", chunk, kMaxPrefillChunk, &o->prefill_chunk, error));
   o->prefill_chunk = min_of(o->prefill_chunk, o->context);
   NBL_TRY(resolve("max_burst", kDefaultBurst, kMaxBurst, &o->max_burst, error));
-  NBL_TRY(resolve("staging_bytes", kDefaultStagingBytes, kMaxStagingBytes, &o->staging_bytes,
-                  error));
+  NBL_TRY(
+      resolve("staging_bytes", kDefaultStagingBytes, kMaxStagingBytes, &o->staging_bytes, error));
   o->staging_bytes = max_of(align_up(o->staging_bytes, 4096u), kMinStagingBytes);
   if (o->gpu_kernels && caps.kind == DeviceKind::cpu) {
     plan->caps.features &= ~static_cast<uint32_t>(kScalarLoads);
     plan->caps.lanes = kGpuLanes;
   }
+  if (o->float32) plan->caps.features &= ~static_cast<uint32_t>(kCooperativeMatrix);
   if (o->floor_kernels) {
     plan->caps.features &= kTimestamps | kHostImport;
     plan->caps.max_invocations = min_of(caps.max_invocations, kFloorInvocations);
@@ -137,7 +138,8 @@ Status place_values(Phase* phase, const Work& work, Error* error) {
                        &phase->activation_bytes, error));
   NBL_ASSERT(check_offsets(intervals, kDeviceAlignBytes, offsets, phase->activation_bytes));
   phase->lower_bound_bytes = lower_bound_bytes(intervals, kDeviceAlignBytes);
-  for (uint32_t i = 0; i < count; ++i) phase->values[work.value_of[i]].offset = offsets[i];
+  for (uint32_t i = 0; i < count; ++i)
+    phase->values[work.value_of[i]].offset = offsets[i];
   return {};
 }
 
@@ -221,7 +223,7 @@ Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block
                 plan->caps.max_allocation_bytes);
   }
   *activation_block = *count;
-  plan->blocks[(*count)++] = {BlockRole::activations, false, false, 0,
+  plan->blocks[(*count)++] = {BlockRole::activations,           false, false, 0,
                               max_of(bytes, kDeviceAlignBytes), 0};
   const uint32_t io = *count;
   uint64_t end = 0;
@@ -241,7 +243,9 @@ Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block
 
 }  // namespace
 
-uint32_t step_words(uint32_t prefill_chunk) { return STEP_TOKENS + prefill_chunk; }
+uint32_t step_words(uint32_t prefill_chunk) {
+  return STEP_TOKENS + prefill_chunk;
+}
 
 Status plan(const Model& model, const Caps& caps, const PlanOptions& options, Arena* arena,
             Plan* out, Error* error) {

@@ -25,8 +25,9 @@ struct PlanOptions {
   uint32_t prefill_chunk = 0;  // tokens of a prefill step; the model's where 0
   uint32_t max_burst = 0;      // decode steps a submit may hold; 32 where 0
   LogitsMode logits = LogitsMode::none;
-  bool floor_kernels = false;  // only kernels that need no feature
-  bool gpu_kernels = false;    // a CPU implementation gets the kernels of a GPU
+  bool floor_kernels = false;   // only kernels that need no feature
+  bool float32 = false;         // no cooperative matrices, whose operands are f16
+  bool gpu_kernels = false;     // a CPU implementation gets the kernels of a GPU
   bool import_weights = false;  // the model's bytes may be imported (page-aligned, mapped whole)
   bool stage_weights = false;   // copy through the window even where memory is host-visible
   uint32_t staging_bytes = 0;   // 4 MiB where 0
@@ -111,9 +112,9 @@ struct Plan {
   PlanOptions options;  // defaults filled in
   std::span<Block> blocks;
   std::span<SegmentPlace> segments;  // setup lifetime
-  Region step{};                      // device copy of the step buffer
-  Region results{};                   // sampled tokens
-  Region io_step{};                   // the same two where the host sees them, and the logits
+  Region step{};                     // device copy of the step buffer
+  Region results{};                  // sampled tokens
+  Region io_step{};                  // the same two where the host sees them, and the logits
   Region io_results{};
   Region io_logits{};
   uint32_t vocab_size = 0;
@@ -143,8 +144,8 @@ struct PlanCounts {
   uint64_t host_bytes = 0;  // persistent and setup together
 };
 
-// Counts without planning. *scratch is a fresh Plan for the function's own use; its options come out
-// with their defaults filled in.
+// Counts without planning. *scratch is a fresh Plan for the function's own use; its options come
+// out with their defaults filled in.
 Status count_plan(const Model& model, const Caps& caps, const PlanOptions& options, Plan* scratch,
                   PlanCounts* counts, Error* error);
 

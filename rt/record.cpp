@@ -21,7 +21,9 @@ Status take_storage(uint32_t dispatches, uint32_t blocks, uint32_t max_burst, bo
   return storage->setup(cache ? kCacheBlobBytes : 0, blob, error);
 }
 
-bool wants_cache(const CacheHooks& hooks) { return hooks.load != nullptr || hooks.store != nullptr; }
+bool wants_cache(const CacheHooks& hooks) {
+  return hooks.load != nullptr || hooks.store != nullptr;
+}
 
 void destroy_phase(const Device& device, PhaseCommands* phase) {
   if (phase->queries != VK_NULL_HANDLE) {
@@ -89,19 +91,20 @@ void destroy_recording(const Device& device, Recording* r) {
     }
   }
   free_block(device, &r->staging);
-  for (DeviceBlock& block : r->blocks) free_block(device, &block);
+  for (DeviceBlock& block : r->blocks)
+    free_block(device, &block);
   *r = {};
 }
 
-Status submit_and_wait(const Device& device, std::span<const VkCommandBuffer> buffers, VkFence fence,
-                       uint32_t timeout_ms, const char* what, Error* error) {
+Status submit_and_wait(const Device& device, std::span<const VkCommandBuffer> buffers,
+                       VkFence fence, uint32_t timeout_ms, const char* what, Error* error) {
   VkSubmitInfo submit{};
   submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
   submit.commandBufferCount = static_cast<uint32_t>(buffers.size());
   submit.pCommandBuffers = buffers.data();
   NBL_VK(device, error, QueueSubmit, device.queue, 1, &submit, fence);
-  const VkResult result = device.fn.WaitForFences(device.device, 1, &fence, VK_TRUE,
-                                                  uint64_t{timeout_ms} * 1000000);
+  const VkResult result =
+      device.fn.WaitForFences(device.device, 1, &fence, VK_TRUE, uint64_t{timeout_ms} * 1000000);
   if (result == VK_TIMEOUT) return fail(error, Code::gpu_timeout, 0, what, 0, timeout_ms);
   NBL_TRY(check(device, result, "vkWaitForFences", error));
   NBL_VK(device, error, ResetFences, device.device, 1, &fence);

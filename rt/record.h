@@ -37,7 +37,7 @@ struct Recording {
   std::span<DeviceBlock> blocks;  // as plan.blocks
   std::span<Pipeline> pipelines;
   uint32_t pipeline_count = 0;
-  std::span<VkDescriptorSet> sets;                          // decode's dispatches, then prefill's
+  std::span<VkDescriptorSet> sets;                           // decode's dispatches, then prefill's
   VkDescriptorSetLayout set_layouts[kMaxBindings + 1] = {};  // by number of bindings
   VkPipelineLayout layouts[kMaxBindings + 1] = {};
   VkDescriptorPool descriptor_pool = VK_NULL_HANDLE;
@@ -74,7 +74,7 @@ void destroy_recording(const Device& device, Recording* recording);
 
 // Submits command buffers and waits for them.
 // Errors  gpu_timeout, device_lost, vulkan_call.
-Status submit_and_wait(const Device& device, std::span<const VkCommandBuffer> buffers, VkFence fence,
-                       uint32_t timeout_ms, const char* what, Error* error);
+Status submit_and_wait(const Device& device, std::span<const VkCommandBuffer> buffers,
+                       VkFence fence, uint32_t timeout_ms, const char* what, Error* error);
 
 }  // namespace nbl

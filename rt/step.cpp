@@ -10,8 +10,12 @@
 namespace nbl {
 namespace {
 
-uint32_t low(uint64_t value) { return static_cast<uint32_t>(value); }
-uint32_t high(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
+uint32_t low(uint64_t value) {
+  return static_cast<uint32_t>(value);
+}
+uint32_t high(uint64_t value) {
+  return static_cast<uint32_t>(value >> 32);
+}
 
 std::byte* io(const Stepper& s, const Region& place) {
   return s.recording->blocks[place.block].mapped + place.offset;
@@ -40,7 +44,8 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   write_step(s, sequence, tokens);
   NBL_TRY(flush_block(*s.device, block, error));
   r.submit[0] = r.begin;
-  for (uint32_t i = 0; i < steps; ++i) r.submit[1 + i] = phase.run;
+  for (uint32_t i = 0; i < steps; ++i)
+    r.submit[1 + i] = phase.run;
   r.submit[1 + steps] = phase.end;
   NBL_TRY(submit_and_wait(*s.device, r.submit.first(steps + 2), r.fence, s.timeout_ms, "a step",
                           error));
@@ -106,13 +111,13 @@ Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequ
   uint32_t done = 0;
   while (done < out.size()) {
     const uint32_t room = context - sequence->position;
-    const uint32_t steps = static_cast<uint32_t>(min_of<size_t>(
-        min_of(s.plan->options.max_burst, room), out.size() - done));
+    const uint32_t steps = static_cast<uint32_t>(
+        min_of<size_t>(min_of(s.plan->options.max_burst, room), out.size() - done));
     if (steps == 0) break;
     const uint32_t first = sequence->next;
     NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, *sequence, error));
-    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed; what
-    // the burst did after it lies past the position and is overwritten by whatever comes next.
+    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed;
+    // what the burst did after it lies past the position and is overwritten by whatever comes next.
     uint32_t fed = first;
     uint32_t used = 0;
     bool stopped = false;

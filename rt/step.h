@@ -17,8 +17,8 @@ struct Sampling {
 
 // What a sequence is made of on the host side; the rest of it is in device memory.
 struct Sequence {
-  uint32_t position = 0;   // tokens in the context
-  uint32_t next = 0;       // the token sampled last, not yet in the context
+  uint32_t position = 0;  // tokens in the context
+  uint32_t next = 0;      // the token sampled last, not yet in the context
   bool has_next = false;
   uint32_t logits_rows = 0;  // that the last step left to be read
   Sampling sampling;

@@ -1,4 +1,4 @@
-// What linear_gemv.comp and linear_tile.comp share: bindings, weight access and the epilogue.
+// What the linear_*.comp kernels share: bindings, weight access and the epilogue.
 //
 // Layout  q4_t16k8 (rt/model/model.h) seen as uvec4: one holds 4 rows x 8 k, component = row;
 //         uvec4 ((n/16) * (K/8) + k/8) * 4 + (n%16)/4. Byte b of a component has k%8 = b in its low
@@ -7,6 +7,9 @@
 #include "common.glsl"
 #include "linear.push.h"
 
+#ifndef LINEAR_FLAGS
+#define LINEAR_FLAGS push.flags
+#endif
 layout(push_constant) uniform Push { LinearPush push; };
 layout(set = 0, binding = 1) readonly buffer X { vec4 x[]; };
 layout(set = 0, binding = 2) readonly buffer Nibbles { uvec4 weight[]; };
@@ -23,10 +26,11 @@ uint scale_base(uint quad) {
   return (quad / 4u) * (push.k_words / (push.group_blocks * 4u)) * 4u + quad % 4u;
 }
 
-vec4 scales_at(uint index) {
-  const uvec2 words = scales[index];
+vec4 halves(uvec2 words) {
   return vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
 }
+
+vec4 scales_at(uint index) { return halves(scales[index]); }
 
 // gate / (1 + e^-gate) * up. For gate below -88 the exponential is infinite and the quotient 0.
 float silu_times(float gate, float up) {
@@ -34,10 +38,24 @@ float silu_times(float gate, float up) {
   return gate * (gate >= 0.0 ? 1.0 : e) / (1.0 + e) * up;
 }
 
-// Adds bias and residual or applies swiglu to four sums and stores them in output row t.
-void finish_quad(uint quad, uint t, vec4 sum) {
+// Where a quad's results lie in output row t, in vec2: two of them, with swiglu one.
+uint result_at(uint quad, uint t) {
   const uint n = push.row_begin + quad * 4u;
-  if ((push.flags & LINEAR_BIAS) != 0u) {
+  const uint column = (LINEAR_FLAGS & LINEAR_SWIGLU) != 0u ? n / 2u : n;
+  return (t * push.out_stride + column) / 2u;
+}
+
+// What is added to a quad's results: zero where there is no residual.
+vec4 residual_of(uint quad, uint t) {
+  if ((LINEAR_FLAGS & LINEAR_RESIDUAL) == 0u) return vec4(0.0);
+  const uint at = result_at(quad, t);
+  return vec4(residual[at], (LINEAR_FLAGS & LINEAR_SWIGLU) != 0u ? vec2(0.0) : residual[at + 1u]);
+}
+
+// Adds the bias or applies swiglu to four sums, adds the residual and stores them in row t.
+void store_quad(uint quad, uint t, vec4 sum, vec4 added) {
+  if ((LINEAR_FLAGS & LINEAR_BIAS) != 0u) {
+    const uint n = push.row_begin + quad * 4u;
     const uint last = push.rows - 1u;
     const bvec4 live = lessThan(uvec4(n, n + 1u, n + 2u, n + 3u), uvec4(push.rows));
     sum += mix(vec4(0.0),
@@ -45,15 +63,14 @@ void finish_quad(uint quad, uint t, vec4 sum) {
                     bias[min(n + 3u, last)]),
                live);
   }
-  if ((push.flags & LINEAR_SWIGLU) != 0u) {
-    vec2 value = vec2(silu_times(sum.x, sum.y), silu_times(sum.z, sum.w));
-    const uint at = (t * push.out_stride + n / 2u) / 2u;
-    if ((push.flags & LINEAR_RESIDUAL) != 0u) value += residual[at];
-    result[at] = value;
+  const uint at = result_at(quad, t);
+  if ((LINEAR_FLAGS & LINEAR_SWIGLU) != 0u) {
+    result[at] = vec2(silu_times(sum.x, sum.y), silu_times(sum.z, sum.w)) + added.xy;
     return;
   }
-  const uint at = (t * push.out_stride + n) / 2u;
-  if ((push.flags & LINEAR_RESIDUAL) != 0u) sum += vec4(residual[at], residual[at + 1u]);
+  sum += added;
   result[at] = sum.xy;
   result[at + 1u] = sum.zw;
 }
+
+void finish_quad(uint quad, uint t, vec4 sum) { store_quad(quad, t, sum, residual_of(quad, t)); }

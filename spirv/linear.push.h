@@ -1,4 +1,4 @@
-// Push constants of linear_gemv.comp and linear_tile.comp.
+// Push constants of the linear_*.comp kernels.
 #ifndef NBL_SPIRV_LINEAR_PUSH_H
 #define NBL_SPIRV_LINEAR_PUSH_H
 
@@ -6,6 +6,11 @@
 #define LINEAR_RESIDUAL 2u
 #define LINEAR_SWIGLU 4u   /* rows 2i and 2i+1 are gate and up; out[i] = silu(gate) * up */
 #define LINEAR_LAST_ROW 8u /* read row token_count - 1, write row 0 */
+/* Steps of at most flags >> LINEAR_FEW tokens are left to another dispatch; so are those of more
+   than tokens. */
+#define LINEAR_FEW 16u
+
+#define GEMV_NORM 32u /* rms_norm of x first; in linear_gemv.comp's specialisation constant */
 
 #ifdef __cplusplus
 #include <cstdint>

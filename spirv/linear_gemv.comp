@@ -1,37 +1,38 @@
 #version 450
 // out[n] = inv * sum_k x[k] * norm[k] * (nibble(n, k) - 8) * scale[n][k / G]   (+ bias + residual)
-//   inv = 1 / sqrt(mean(x^2) + eps) and norm[k] with NORM, both 1 without
+//   inv = 1 / sqrt(mean(x^2) + eps) and norm[k] with GEMV_NORM, both 1 without
 //   with swiglu: out[i] = silu(row 2i) * row 2i+1
 //
-// Shapes  one row of x [align_up(K, 32)], weight [N, K], norm [K], out [align_up(N, 32)]
+// Shapes  one row of x [align_up(K, 32)], weight [N, K], norm [K] (K a multiple of 4), out
+//         [align_up(N, 32)]
 // Layout  linear.glsl
-// A work-item owns one quad of rows and every K_SPLIT-th block of 32 k: four uvec4 loads a block.
+// A work-item owns QUADS quads of rows and every K_SPLIT-th block of 32 k: four uvec4 loads a block
+// and quad, all of them issued before the first is used, and before anything that is read to find
+// out what to do: in a chain of small matrices these waits are what takes the time.
 // The eight that the nibbles are too high is taken off once a block: sum(nibble x) - 8 sum(x).
-// A work-group owns local_size / K_SPLIT quads and adds the K_SPLIT partial sums of each.
+// A work-group owns kQuads * QUADS quads and adds the K_SPLIT partial sums of each.
 // Lanes next to each other own quads next to each other, so that they read one run of bytes.
 #extension GL_GOOGLE_include_directive : require
-#ifdef SUBGROUP
+#ifdef SHUFFLE
 #extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 #endif
-#include "linear.glsl"
 
 layout(local_size_x = 64, local_size_x_id = 0) in;
 layout(constant_id = 1) const uint K_SPLIT = 4u;  // a power of two
-layout(constant_id = 2) const uint NORM = 0u;
-layout(set = 0, binding = 5) readonly buffer Norm { float norm[]; };
+// LINEAR_* and GEMV_NORM. Constants, because a wide device fetches the code of every dispatch anew:
+// what is jumped over costs it a microsecond.
+layout(constant_id = 2) const uint WITH = 0u;
+#define LINEAR_FLAGS WITH
+#include "linear.glsl"
+layout(constant_id = 3) const uint QUADS = 1u;    // of a work-item: kQuads apart
+layout(set = 0, binding = 5) readonly buffer Norm { vec4 norm[]; };
 
 shared vec4 part[gl_WorkGroupSize.x];
 shared float square_part[gl_WorkGroupSize.x];
 
+const bool kNorm = (WITH & GEMV_NORM) != 0u;
 const uint kQuads = gl_WorkGroupSize.x / K_SPLIT;
-
-vec4 norm_at(uint k) {
-  // norm has exactly K elements; past them x is zero and any factor does.
-  const uint last = push.columns - 1u;
-  return vec4(norm[min(k, last)], norm[min(k + 1u, last)], norm[min(k + 2u, last)],
-              norm[min(k + 3u, last)]);
-}
 
 // Four k of four rows: byte b of a component is that row's nibble of k = b.
 vec4 four(uvec4 bytes, vec4 x4) {
@@ -39,89 +40,141 @@ vec4 four(uvec4 bytes, vec4 x4) {
          vec4((bytes >> 16) & 0xffu) * x4.z + vec4(bytes >> 24) * x4.w;
 }
 
-// Adds the K_SPLIT partial sums of every quad into the lanes below kQuads.
-void reduce_in_shared(uint lane, inout vec4 total, inout float squares) {
-  part[lane] = total;
-  square_part[lane] = squares;
-  barrier();
-  for (uint lanes = gl_WorkGroupSize.x / 2u; lanes >= kQuads; lanes /= 2u) {
-    if (lane < lanes) {
-      part[lane] += part[lane + lanes];
-      square_part[lane] += square_part[lane + lanes];
+// Adds the K_SPLIT partial sums of every quad: the sum of the work-group's quad `lane` in the lanes
+// below kQuads * QUADS, and that of the squares.
+vec4 reduce_in_shared(uint lane, vec4 total[QUADS], inout float squares) {
+  vec4 mine = vec4(0.0);
+  for (uint q = 0u; q < QUADS; ++q) {
+    part[lane] = total[q];
+    if (q == 0u) square_part[lane] = squares;
+    barrier();
+    for (uint lanes = gl_WorkGroupSize.x / 2u; lanes >= kQuads; lanes /= 2u) {
+      if (lane < lanes) {
+        part[lane] += part[lane + lanes];
+        if (q == 0u) square_part[lane] += square_part[lane + lanes];
+      }
+      barrier();
     }
+    if (lane / kQuads == q) mine = part[lane % kQuads];
     barrier();
   }
-  total = part[lane];
-  squares = square_part[lane];
+  squares = square_part[0];
+  return mine;
 }
 
-#ifdef SUBGROUP
-// The same without a tree: each subgroup, whichever lanes it has, adds up its part of every quad.
-void reduce_in_subgroups(uint lane, inout vec4 total, inout float squares) {
-  for (uint quad = 0u; quad < kQuads; ++quad) {
-    const vec4 sum = subgroupAdd(lane % kQuads == quad ? total : vec4(0.0));
-    if (subgroupElect()) part[gl_SubgroupID * kQuads + quad] = sum;
+#ifdef SHUFFLE
+// The same for full subgroups of at least kQuads * QUADS lanes: lane i and lane i + kQuads hold
+// parts of the same quads.
+vec4 reduce_in_subgroups(uint lane, vec4 total[QUADS], inout float squares) {
+  for (uint away = kQuads; away < gl_SubgroupSize; away *= 2u) {
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) total[q] += subgroupShuffleXor(total[q], away);
+    if (kNorm) squares += subgroupShuffleXor(squares, away);
   }
-  if (NORM != 0u) {
-    const float sum = subgroupAdd(lane % kQuads == 0u ? squares : 0.0);
-    if (subgroupElect()) square_part[gl_SubgroupID] = sum;
+  const uint width = kQuads * QUADS;
+  if (gl_SubgroupInvocationID < kQuads) {
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      part[gl_SubgroupID * width + q * kQuads + gl_SubgroupInvocationID] = total[q];
+    }
+    if (kNorm) square_part[gl_SubgroupID] = squares;
   }
   barrier();
-  if (lane >= kQuads) return;
-  total = part[lane];
-  squares = square_part[0];
-  for (uint i = 1u; i < gl_NumSubgroups; ++i) {
-    total += part[i * kQuads + lane];
-    squares += square_part[i];
+  vec4 mine = vec4(0.0);
+  squares = 0.0;
+  if (lane < width) {
+    for (uint i = 0u; i < gl_NumSubgroups; ++i) {
+      mine += part[i * width + lane];
+      if (kNorm) squares += square_part[i];
+    }
   }
+  return mine;
 }
 #endif
 
 void main() {
+  const uint first = folded_group() * (kQuads * QUADS);
+  if (first >= push.quads) return;
   const uint live = step[STEP_TOKEN_COUNT];
-  const uint row = (push.flags & LINEAR_LAST_ROW) != 0u ? live - 1u : 0u;
-  if (live == 0u || folded_group() * kQuads >= push.quads) return;
-
-  const uint lane = gl_LocalInvocationIndex;
-  const uint quad = folded_group() * kQuads + lane % kQuads;
-  // Lanes past the end repeat the last quad, so that all of them meet the barriers.
-  const uint bound = min(quad, push.quads - 1u);
-  const uint weight_at = weight_base(bound);
-  const uint scale_at = scale_base(bound);
+  // A constant where it can be: x is then read without waiting for the step buffer.
+  const uint row = (WITH & LINEAR_LAST_ROW) != 0u ? max(live, 1u) - 1u : 0u;
   const uint x_at = row * (push.blocks * 8u);
 
-  vec4 total = vec4(0.0);
+  uint lane = gl_LocalInvocationIndex;
+#ifdef SHUFFLE
+  const bool shuffles = gl_NumSubgroups * gl_SubgroupSize == gl_WorkGroupSize.x &&
+                        kQuads * QUADS <= gl_SubgroupSize;
+  if (shuffles) lane = gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID;
+#endif
+  uint weight_at[QUADS];
+  uint scale_at[QUADS];
+  vec4 total[QUADS];
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    // Lanes past the end repeat the last quad, so that all of them meet the barriers.
+    const uint bound = min(first + q * kQuads + lane % kQuads, push.quads - 1u);
+    weight_at[q] = weight_base(bound);
+    scale_at[q] = scale_base(bound);
+    total[q] = vec4(0.0);
+  }
+  const uint quad = first + lane;  // that this lane stores
+  const bool stores = lane < kQuads * QUADS && quad < push.quads;
+  vec4 added = vec4(0.0);
+  if (stores) added = residual_of(quad, 0u);
+
   float squares = 0.0;
-  for (uint block = lane / kQuads; block < push.blocks; block += K_SPLIT) {
-    uvec4 bits[4];
-    [[unroll]] for (uint j = 0u; j < 4u; ++j) bits[j] = weight[weight_at + block * 16u + j * 4u];
-    const vec4 scale = scales_at(scale_at + block / push.group_blocks * 4u);
-    vec4 sum = vec4(0.0);
-    vec4 x_sum = vec4(0.0);
-    [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-      vec4 low = x[x_at + block * 8u + j * 2u];
-      vec4 high = x[x_at + block * 8u + j * 2u + 1u];
-      if (NORM != 0u) {
-        squares += dot(low, low) + dot(high, high);
-        low *= norm_at(block * 32u + j * 8u);
-        high *= norm_at(block * 32u + j * 8u + 4u);
+  for (uint base = 0u; base < push.blocks; base += K_SPLIT) {
+    const uint wanted = base + lane / kQuads;
+    const uint block = min(wanted, push.blocks - 1u);
+    const float exists = wanted < push.blocks ? 1.0 : 0.0;
+    uvec4 bits[4u * QUADS];
+    uvec2 scale[QUADS];
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+        bits[q * 4u + j] = weight[weight_at[q] + block * 16u + j * 4u];
       }
-      x_sum += low + high;
-      sum += four(bits[j] & 0x0f0f0f0fu, low) + four((bits[j] >> 4) & 0x0f0f0f0fu, high);
+      scale[q] = scales[scale_at[q] + block / push.group_blocks * 4u];
     }
-    total += (sum - 8.0 * dot(x_sum, vec4(1.0))) * scale;
+    vec4 xs[8];
+    [[unroll]] for (uint j = 0u; j < 8u; ++j) xs[j] = x[x_at + block * 8u + j];
+    if (kNorm) {
+      vec4 factor[8];
+      // Past the last element of norm x is zero and any factor does.
+      [[unroll]] for (uint j = 0u; j < 8u; ++j) {
+        factor[j] = norm[min(block * 8u + j, push.columns / 4u - 1u)];
+      }
+      float square = 0.0;
+      [[unroll]] for (uint j = 0u; j < 8u; ++j) {
+        square += dot(xs[j], xs[j]);
+        xs[j] *= factor[j];
+      }
+      squares += exists * square;
+    }
+    vec4 x_sum = vec4(0.0);
+    [[unroll]] for (uint j = 0u; j < 8u; ++j) x_sum += xs[j];
+    vec4 sum[QUADS];
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) sum[q] = vec4(0.0);
+    [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+        const uvec4 word = bits[q * 4u + j];
+        sum[q] += four(word & 0x0f0f0f0fu, xs[2u * j]) +
+                  four((word >> 4) & 0x0f0f0f0fu, xs[2u * j + 1u]);
+      }
+    }
+    const float eight = 8.0 * dot(x_sum, vec4(1.0));
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      total[q] += (sum[q] - eight) * (halves(scale[q]) * exists);
+    }
   }
 
-#ifdef SUBGROUP
-  if (gl_NumSubgroups <= K_SPLIT) {
-    reduce_in_subgroups(lane, total, squares);
+#ifdef SHUFFLE
+  vec4 sum;
+  if (shuffles) {
+    sum = reduce_in_subgroups(lane, total, squares);
   } else {
-    reduce_in_shared(lane, total, squares);
+    sum = reduce_in_shared(lane, total, squares);
   }
 #else
-  reduce_in_shared(lane, total, squares);
+  vec4 sum = reduce_in_shared(lane, total, squares);
 #endif
-  if (lane >= kQuads || quad >= push.quads) return;
-  if (NORM != 0u) total *= inversesqrt(squares / float(push.columns) + push.eps);
-  finish_quad(quad, 0u, total);
+  if (!stores || live == 0u) return;
+  if (kNorm) sum *= inversesqrt(squares / float(push.columns) + push.eps);
+  store_quad(quad, 0u, sum, added);
 }

@@ -7,7 +7,7 @@
 namespace nbl::spirv {
 
 struct Facts {
-  uint32_t bindings = 0;      // highest binding + 1, set 0
+  uint32_t bindings = 0;  // highest binding + 1, set 0
   uint32_t push_bytes = 0;
   uint32_t local_x = 1;       // with the specialisation constants' defaults
   uint32_t shared_bytes = 0;  // with the specialisation constants' defaults

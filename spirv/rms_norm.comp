@@ -1,6 +1,6 @@
 // out[t][i] = x[t][i] / sqrt(mean_i(x[t][i]^2) + eps) * weight[i]
 //
-// Shapes      x, out [tokens][stride], weight [columns]; the padding of a row is 0.
+// Shapes      x, out [tokens][stride], weight [stride]; the padding of a row is 0.
 // Work-item   every L-th vec4 of a row, twice: once for the sum of squares, once for the result.
 // Work-group  one token. The sums meet in shared memory: by a tree, or with SUBGROUP one value a
 //             subgroup, whatever its size.
@@ -16,7 +16,7 @@
 layout(local_size_x = 64, local_size_x_id = 0) in;  // a power of two, at most 128
 
 layout(set = 0, binding = 1) readonly buffer X { vec4 x[]; };
-layout(set = 0, binding = 2) readonly buffer Weight { float weight[]; };
+layout(set = 0, binding = 2) readonly buffer Weight { vec4 weight[]; };
 layout(set = 0, binding = 3) writeonly buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { RmsNormPush push; };
 
@@ -56,10 +56,6 @@ void main() {
   const float factor = inversesqrt(mean + push.eps);
 
   for (uint i = gl_LocalInvocationIndex; i < push.stride4; i += gl_WorkGroupSize.x) {
-    vec4 w = vec4(0.0);
-    for (uint j = 0; j < 4; ++j) {
-      if (4 * i + j < push.columns) w[j] = weight[4 * i + j];
-    }
-    result[row + i] = x[row + i] * factor * w;
+    result[row + i] = x[row + i] * factor * weight[i];
   }
 }

@@ -8,10 +8,10 @@ using uint = uint32_t;
 #endif
 
 struct RopeUpdateCachePush {
-  uint q_columns;   /* heads * head_dim */
-  uint kv_columns;  /* kv_heads * head_dim */
-  uint qkv_stride;  /* floats from one row of qkv to the next */
-  uint q_stride;    /* floats from one row of q to the next */
+  uint q_columns;  /* heads * head_dim */
+  uint kv_columns; /* kv_heads * head_dim */
+  uint qkv_stride; /* floats from one row of qkv to the next */
+  uint q_stride;   /* floats from one row of q to the next */
   uint head_dim;
   uint rotary_dim;
   uint pair_offset; /* from a pair's first element to its second: 1 or rotary_dim / 2 */

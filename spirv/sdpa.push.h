@@ -8,12 +8,12 @@ using uint = uint32_t;
 #endif
 
 struct SdpaPush {
-  uint tokens;       /* rows of q that the recording has room for */
+  uint tokens; /* rows of q that the recording has room for */
   uint heads;
   uint kv_heads;
-  uint group;        /* heads / kv_heads */
-  uint stride4;      /* vec4s from one row of q, and of out, to the next */
-  uint context;      /* positions the caches have room for */
+  uint group;   /* heads / kv_heads */
+  uint stride4; /* vec4s from one row of q, and of out, to the next */
+  uint context; /* positions the caches have room for */
   uint splits;
   float scale_log2e; /* scale * log2(e) */
 };

@@ -1,16 +1,19 @@
 // The step buffer: what changes from step to step. 32-bit words, read by every kernel at binding 0,
-// written by the host before a submit and advanced by the sample kernel. GLSL and C++ read this file.
+// written by the host before a submit and advanced by the sample kernel. GLSL and C++ read this
+// file.
 #ifndef NBL_SPIRV_STEP_STATE_H
 #define NBL_SPIRV_STEP_STATE_H
 
-#define STEP_INPUT_POS 0    /* position of the first live token */
-#define STEP_TOKEN_COUNT 1  /* live tokens in this step */
-#define STEP_OUT_INDEX 2    /* where the next sampled token goes in the results buffer */
-#define STEP_TEMPERATURE 3  /* float bits; 0 = greedy */
-#define STEP_TOP_K 4        /* 0 = off */
-#define STEP_TOP_P 5        /* float bits; 1 = off */
+#define STEP_INPUT_POS 0   /* position of the first live token */
+#define STEP_TOKEN_COUNT 1 /* live tokens in this step */
+#define STEP_OUT_INDEX 2   /* where the next sampled token goes in the results buffer */
+#define STEP_TEMPERATURE 3 /* float bits; 0 = greedy */
+#define STEP_TOP_K 4       /* 0 = off */
+#define STEP_TOP_P 5       /* float bits; 1 = off */
 #define STEP_SEED_LO 6
 #define STEP_SEED_HI 7
-#define STEP_TOKENS 16      /* token ids from here on */
+#define STEP_COUNTERS 8 /* one a kv head: work-groups that are done; 0 between dispatches */
+#define STEP_COUNTER_COUNT 8
+#define STEP_TOKENS 16 /* token ids from here on */
 
 #endif

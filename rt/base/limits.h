@@ -31,8 +31,8 @@ inline constexpr uint32_t kRopeFineRows = 64;
 inline constexpr uint32_t kMaxRank = 4;
 inline constexpr uint32_t kMaxOpInputs = 6;
 inline constexpr uint32_t kMaxOpOutputs = 3;
-inline constexpr uint32_t kMaxTensors = 1u << 16;
-inline constexpr uint32_t kMaxOps = 1u << 16;
+inline constexpr uint32_t kMaxTensors = 1u << 15;
+inline constexpr uint32_t kMaxOps = 1u << 13;
 inline constexpr uint32_t kMaxDim = 1u << 28;
 inline constexpr uint64_t kSegmentAlignBytes = 4096;
 

@@ -27,7 +27,8 @@ struct Writer {
     if (used + 1 < capacity) out[used++] = c;
   }
   void put(std::string_view text) {
-    for (const char c : text) put(c);
+    for (const char c : text)
+      put(c);
   }
   void put(uint64_t number) {
     char digits[20];
@@ -36,7 +37,8 @@ struct Writer {
       digits[count++] = static_cast<char>('0' + number % 10);
       number /= 10;
     } while (number != 0);
-    while (count > 0) put(digits[--count]);
+    while (count > 0)
+      put(digits[--count]);
   }
 };
 
@@ -82,6 +84,8 @@ size_t describe(const Error& error, char* out, size_t out_bytes) {
   return writer.used;
 }
 
-const char* code_name(Code code) { return kNames[static_cast<size_t>(code)]; }
+const char* code_name(Code code) {
+  return kNames[static_cast<size_t>(code)];
+}
 
 }  // namespace nbl

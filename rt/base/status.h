@@ -1,8 +1,8 @@
 // Status and Error: how the runtime says what went wrong.
 //
 // A Status is four bytes and travels through return values. The values that a sentence for people
-// needs (which tensor, how many bytes, what limit) go into an Error, which the caller owns and every
-// stage fills through fail(). Nothing here allocates or prints.
+// needs (which tensor, how many bytes, what limit) go into an Error, which the caller owns and
+// every stage fills through fail(). Nothing here allocates or prints.
 #pragma once
 
 #include <cstddef>
@@ -55,8 +55,8 @@ const char* code_name(Code code);
 }  // namespace nbl
 
 // Hands a failed Status to the caller.
-#define NBL_TRY(expression)                               \
-  do {                                                    \
-    const ::nbl::Status nbl_try_status = (expression);    \
-    if (!nbl_try_status.ok()) return nbl_try_status;      \
+#define NBL_TRY(expression)                            \
+  do {                                                 \
+    const ::nbl::Status nbl_try_status = (expression); \
+    if (!nbl_try_status.ok()) return nbl_try_status;   \
   } while (false)

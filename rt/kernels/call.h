@@ -1,5 +1,6 @@
-// One dispatch as a kernel's contract describes it: which SPIR-V variant, its specialisation and push
-// constants, its grid. The caller (plan, or a test) adds the buffers, in the order the contract names.
+// One dispatch as a kernel's contract describes it: which SPIR-V variant, its specialisation and
+// push constants, its grid. The caller (plan, or a test) adds the buffers, in the order the
+// contract names.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,9 @@ void set_push(KernelCall* call, const Push& push) {
   call->push_words = sizeof(Push) / 4;
 }
 
-// Spreads `groups` workgroups over x and y where one axis cannot hold them. Kernels find their index
-// as gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x and leave when it is past the end.
+// Spreads `groups` workgroups over x and y where one axis cannot hold them. Kernels find their
+// index as gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x and leave when it is past the
+// end.
 inline void set_grid_folded(KernelCall* call, uint32_t groups, uint32_t max_axis) {
   const uint32_t y = div_up(groups, max_axis);
   call->grid[0] = y == 0 ? 1 : div_up(groups, y);

@@ -8,9 +8,11 @@ namespace nbl {
 namespace {
 
 // Ways that K is split in a workgroup. 4 to 8 suit small GPUs; a wide one idles in a chain of small
-// matrices unless each lane has a block or two, which 64 ways give at K = 2048 to 4096.
+// matrices unless each lane has only one block, which 256 ways give up to K = 8192.
 constexpr uint32_t kMinSplit = 4;
-constexpr uint32_t kMaxSplit = 64;
+constexpr uint32_t kMaxSplit = 256;
+// A lane takes two quads where one quad a lane, this many ways of K each, would fill the device.
+constexpr uint32_t kTwoQuadsWays = 128;
 
 bool one_row(const LinearArgs& args) {
   return args.tokens == 1 || args.last_row;
@@ -26,6 +28,7 @@ LinearPush push_of(const LinearArgs& args) {
   if (args.residual) flags |= LINEAR_RESIDUAL;
   if (args.swiglu) flags |= LINEAR_SWIGLU;
   if (args.last_row) flags |= LINEAR_LAST_ROW;
+  flags |= args.few << LINEAR_FEW;
   return {.tokens = args.tokens,
           .rows = args.rows,
           .row_begin = args.row_begin,
@@ -40,27 +43,36 @@ LinearPush push_of(const LinearArgs& args) {
 }
 
 // Enough ways to give every lane of the device work, but no lane less than a block.
-uint32_t choose_split(const Caps& caps, const LinearPush& push, uint32_t max_local) {
+uint32_t choose_split(const Caps& caps, const LinearPush& push, uint32_t lane_quads,
+                      uint32_t max_local) {
   uint32_t split = kMinSplit;
-  while (split < kMaxSplit && split * 8 <= max_local && split * push.quads < caps.lanes &&
-         split * 2 <= push.blocks) {
+  while (split < kMaxSplit && split * 8 <= max_local &&
+         uint64_t{split} * push.quads < uint64_t{caps.lanes} * lane_quads && split < push.blocks) {
     split *= 2;
   }
   return split;
 }
 
+// Two quads a lane read x half as often. That pays where a matrix fills a wide device anyway.
+uint32_t choose_lane_quads(const Caps& caps, const LinearPush& push) {
+  const bool wide = caps.kind == DeviceKind::discrete;
+  return wide && push.quads * uint64_t{kTwoQuadsWays} >= caps.lanes ? 2 : 1;
+}
+
 Status call_gemv(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
   const LinearPush push = push_of(args);
-  const uint32_t max_local = min_of(min_of(caps.max_invocations, caps.max_workgroup_x), 256u);
-  const uint32_t split = choose_split(caps, push, max_local);
+  const uint32_t max_local = min_of(caps.max_invocations, caps.max_workgroup_x);
+  const uint32_t lane_quads = choose_lane_quads(caps, push);
+  const uint32_t split = choose_split(caps, push, lane_quads, max_local);
   // At least the four quads of a tile side by side, and 64 lanes.
   const uint32_t local = max_of(64u, 4 * split);
   NBL_TRY(pick(Family::gemv, caps, local, local * 20, &call->variant, error));
-  call->spec_count = 3;
+  call->spec_count = 4;
   call->spec[0] = local;
   call->spec[1] = split;
-  call->spec[2] = args.norm ? 1 : 0;
-  set_grid_folded(call, div_up(push.quads, local / split), caps.max_grid[0]);
+  call->spec[2] = push.flags | (args.norm ? GEMV_NORM : 0);
+  call->spec[3] = lane_quads;
+  set_grid_folded(call, div_up(push.quads, local / split * lane_quads), caps.max_grid[0]);
   set_push(call, push);
   return {};
 }
@@ -81,8 +93,77 @@ Tile choose_tile(const Caps& caps, const LinearArgs& args) {
   return {VariantId::gemm_wide4, 4, 4};
 }
 
+// Rows of x and of weight that a work-group takes (-DBM, -DBN in variants.def), and the work-groups
+// that it wants for every four cores.
+struct Block {
+  VariantId variant;
+  uint32_t tokens;
+  uint32_t rows;
+  uint32_t groups;
+};
+
+// Cooperative matrices round operands to f16; blocks are f32 throughout. Largest first: what it
+// reads and decodes is reused most, but it leaves a device idle that has more cores than blocks.
+constexpr Block kMatrices[] = {{VariantId::gemm_matrix_large, 64, 128, 6},
+                               {VariantId::gemm_matrix, 64, 64, 3},
+                               {VariantId::gemm_matrix_small, 32, 64, 0}};
+constexpr Block kBlocks[] = {{VariantId::gemm_block_large, 128, 128, 3},
+                             {VariantId::gemm_block, 64, 64, 3},
+                             {VariantId::gemm_block_small, 32, 64, 0}};
+
+// Below this many tokens most of a block is padding.
+constexpr uint32_t kMinBlockTokens = 9;
+// A device this wide has 100 and more registers a lane for a block's sums; small GPUs would spill.
+constexpr uint32_t kMinBlockLanes = 16384;
+constexpr uint32_t kLanesOfCore = 2048;
+// Plans for many tokens keep a second dispatch for steps of up to this many where it pays.
+constexpr uint32_t kFewTokens = 128;
+
+uint64_t groups_of(const Block& block, const LinearPush& push) {
+  return uint64_t{div_up(push.tokens, block.tokens)} * div_up(push.quads * 4, block.rows);
+}
+
+bool fits_block(const Caps& caps, const Block& block) {
+  const Variant& variant = kVariants[static_cast<uint32_t>(block.variant)];
+  return fits(variant, caps, variant.local_x, 0);
+}
+
+// The first block that fits and keeps the device busy, else the last that fits; null where none
+// does.
+template <size_t count>
+const Block* choose_block(const Caps& caps, const Block (&blocks)[count], const LinearPush& push) {
+  const Block* chosen = nullptr;
+  for (const Block& block : blocks) {
+    if (!fits_block(caps, block)) continue;
+    chosen = &block;
+    if (groups_of(block, push) * 4 >= uint64_t{caps.lanes / kLanesOfCore} * block.groups) break;
+  }
+  return chosen;
+}
+
+// Null where the device or the work is too small for any.
+const Block* choose_block(const Caps& caps, const LinearArgs& args, const LinearPush& push) {
+  if (one_row(args) || args.tokens < kMinBlockTokens) return nullptr;
+  if ((caps.features & kScalarLoads) != 0 || caps.lanes < kMinBlockLanes) return nullptr;
+  const Block* block = choose_block(caps, kMatrices, push);
+  if (block == nullptr) block = choose_block(caps, kBlocks, push);
+  if (block == nullptr || div_up(push.tokens, block->tokens) > caps.max_grid[2]) return nullptr;
+  return block;
+}
+
+void call_block(const Caps& caps, const Block& block, const LinearPush& push, KernelCall* call) {
+  call->variant = static_cast<uint16_t>(block.variant);
+  set_grid_folded(call, div_up(push.quads * 4, block.rows), caps.max_grid[0]);
+  call->grid[2] = div_up(push.tokens, block.tokens);
+  set_push(call, push);
+}
+
 Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
   const LinearPush push = push_of(args);
+  if (const Block* block = choose_block(caps, args, push)) {
+    call_block(caps, *block, push, call);
+    return {};
+  }
   const Tile tile = choose_tile(caps, args);
   // Lanes share nothing. One subgroup a workgroup spreads a small matrix over a CPU's cores.
   const uint32_t one = min_of(max_of(caps.subgroup_size, 8u), 64u);
@@ -109,7 +190,16 @@ Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
 }  // namespace
 
 bool linear_fuses_norm(const Caps& caps, const LinearArgs& args) {
-  return splits_k(caps, args);
+  return splits_k(caps, args) && args.columns % 4 == 0;
+}
+
+uint32_t linear_few_tokens(const Caps& caps, const LinearArgs& args) {
+  if (args.tokens <= kFewTokens) return 0;
+  LinearPush push = push_of(args);
+  const Block* all = choose_block(caps, args, push);
+  push.tokens = kFewTokens;
+  const Block* few = choose_block(caps, args, push);
+  return all == nullptr || few == nullptr || all == few ? 0 : kFewTokens;
 }
 
 Status call_linear(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {

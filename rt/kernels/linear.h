@@ -17,14 +17,20 @@ struct LinearArgs {
   bool norm;            // rms_norm of x first; only where linear_fuses_norm()
   bool bias;
   bool residual;
-  bool swiglu;    // rows 2i, 2i+1 are gate, up; out[i] = silu(gate) * up
-  bool last_row;  // only the last live token: one output row
-  float eps;      // of the norm
+  bool swiglu;       // rows 2i, 2i+1 are gate, up; out[i] = silu(gate) * up
+  bool last_row;     // only the last live token: one output row
+  float eps;         // of the norm
+  uint32_t few = 0;  // see linear_few_tokens(); steps of at most so many tokens are not this one's
 };
 
-// True where the kernel chosen for these arguments can normalise x itself: one row of x, on a
-// device that splits K over lanes.
+// True where the kernel chosen for these arguments can normalise x itself: one row of x of whole
+// vec4s, on a device that splits K over lanes.
 bool linear_fuses_norm(const Caps& caps, const LinearArgs& args);
+
+// Tokens up to which a step wants other kernels than one of args.tokens: then a window takes two
+// dispatches, one planned for so many tokens and one for all with `few` set, and a step runs one of
+// them. 0 where one dispatch serves all.
+uint32_t linear_few_tokens(const Caps& caps, const LinearArgs& args);
 
 // One dispatch a window of rows.
 //

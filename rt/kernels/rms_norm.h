@@ -16,8 +16,8 @@ struct RmsNormArgs {
 };
 
 // Bindings  step, x, weight, out.
-// Shapes    x, out f32 [tokens][row_stride(columns)], weight f32 [columns]. Padding of out is 0.
-// Errors    device_limit.
+// Shapes    x, out f32 [tokens][row_stride(columns)], weight f32 [row_stride(columns)]. All padding
+// is 0. Errors    device_limit.
 Status call_rms_norm(const Caps& caps, const RmsNormArgs& args, KernelCall* call, Error* error);
 
 }  // namespace nbl

@@ -50,8 +50,8 @@ Status weight_bytes(const Tensor& t, uint32_t where, uint64_t* data, uint64_t* s
   }
   if (t.rank > 2) return fail(error, Code::bad_tensor, where, t.name, t.rank, 2);
   // Vectors are padded to whole rows of activations.
-  *data = t.rank == 1 ? uint64_t{row_stride(t.shape[0])} * 4
-                      : uint64_t{t.shape[0]} * t.shape[1] * 4;
+  *data =
+      t.rank == 1 ? uint64_t{row_stride(t.shape[0])} * 4 : uint64_t{t.shape[0]} * t.shape[1] * 4;
   return {};
 }
 

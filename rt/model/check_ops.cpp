@@ -64,7 +64,9 @@ class Operands {
   Status status_;
 };
 
-bool positive(float value) { return value > 0 && value < 3.0e38f; }
+bool positive(float value) {
+  return value > 0 && value < 3.0e38f;
+}
 
 void check_heads(Operands* in, const Op& op) {
   in->require(op.heads > 0 && op.heads <= kMaxHeads, op.heads, kMaxHeads);

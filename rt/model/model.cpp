@@ -14,15 +14,22 @@ template <typename Enum, size_t N>
 Enum from_name(const flatbuffers::String* text, const std::string_view (&names)[N]) {
   const std::string_view name = view(text);
   size_t index = 0;
-  while (index + 1 < N && names[index] != name) ++index;
+  while (index + 1 < N && names[index] != name)
+    ++index;
   return static_cast<Enum>(index);
 }
 
 }  // namespace
 
-uint32_t Model::tensor_count() const { return root_->tensors()->size(); }
-uint32_t Model::op_count() const { return root_->ops()->size(); }
-uint32_t Model::segment_count() const { return root_->segments()->size(); }
+uint32_t Model::tensor_count() const {
+  return root_->tensors()->size();
+}
+uint32_t Model::op_count() const {
+  return root_->ops()->size();
+}
+uint32_t Model::segment_count() const {
+  return root_->segments()->size();
+}
 
 Tensor Model::tensor(uint32_t index) const {
   const fb::Tensor* t = root_->tensors()->Get(index);
@@ -32,7 +39,8 @@ Tensor Model::tensor(uint32_t index) const {
   tensor.dtype = from_name<DType>(t->dtype(), kDTypeNames);
   tensor.layout = from_name<Layout>(t->layout(), kLayoutNames);
   tensor.rank = static_cast<uint8_t>(t->shape()->size());
-  for (uint32_t i = 0; i < tensor.rank; ++i) tensor.shape[i] = t->shape()->Get(i);
+  for (uint32_t i = 0; i < tensor.rank; ++i)
+    tensor.shape[i] = t->shape()->Get(i);
   tensor.group_size = t->group_size();
   tensor.data = t->data();
   tensor.scales = t->scales();
@@ -74,11 +82,21 @@ std::span<const std::byte> Model::segment_bytes(uint32_t index) const {
   return file_.subspan(s.offset, s.size);
 }
 
-std::string_view Model::name() const { return view(root_->name()); }
-std::string_view Model::architecture() const { return view(root_->architecture()); }
-uint32_t Model::vocab_size() const { return root_->vocab_size(); }
-uint32_t Model::context_length() const { return root_->context_length(); }
-uint32_t Model::prefill_chunk() const { return root_->prefill_chunk(); }
+std::string_view Model::name() const {
+  return view(root_->name());
+}
+std::string_view Model::architecture() const {
+  return view(root_->architecture());
+}
+uint32_t Model::vocab_size() const {
+  return root_->vocab_size();
+}
+uint32_t Model::context_length() const {
+  return root_->context_length();
+}
+uint32_t Model::prefill_chunk() const {
+  return root_->prefill_chunk();
+}
 
 std::span<const uint32_t> Model::stop_tokens() const {
   const auto* tokens = root_->stop_tokens();

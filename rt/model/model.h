@@ -1,8 +1,8 @@
 // What a .nbl file says, as plain structs read on demand from the borrowed bytes.
 //
 // A Model comes only from load() (rt/load.h), which has checked every index, shape and offset; the
-// accessors therefore check nothing. They decode from the FlatBuffer on each call and keep no state:
-// a Model owns nothing and is free to copy.
+// accessors therefore check nothing. They decode from the FlatBuffer on each call and keep no
+// state: a Model owns nothing and is free to copy.
 //
 // Borrows  the file's bytes, for as long as the Model or anything planned from it is in use.
 #pragma once
@@ -26,8 +26,10 @@ enum class DType : uint8_t { u32, f32, f16, q4 };
 // How a tensor's elements lie in memory.
 //   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). f16 state:
 //              two elements a word.
-//   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, padded to an even
-//              number of tiles; a tile holds its columns 8 at a time, 16 words (one a row) for each:
+//   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, padded to an
+//   even
+//              number of tiles; a tile holds its columns 8 at a time, 16 words (one a row) for
+//              each:
 //                word[((n/16) * (K/8) + k/8) * 16 + n%16]
 //              Byte k%4 of the word holds k%8 = 0..3 in its low nibble and k%8 = 4..7 in its high
 //              one, so that `word & 0x0f0f0f0f` is four consecutive values. K is padded to whole
@@ -44,7 +46,8 @@ enum class OpKind : uint8_t {
   // x [T, E], weight f32 [E] -> out [T, E].             out = x / sqrt(mean(x^2) + eps) * weight
   rms_norm,
   // x [T, K], weight q4 [N, K], [norm f32 [K]], [bias f32 [N]], [residual [T, N]] -> out [T, N].
-  // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows 2i and
+  // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows 2i
+  // and
   // 2i+1 are gate and up and out[i] = silu(gate) * up [T, N/2].
   linear_q4gsw,
   // x [T, H*D], table f32 [64 + ceil(context/64), R] -> out [T, H*D].  Rotates each head at its
@@ -52,7 +55,8 @@ enum class OpKind : uint8_t {
   rope,
   // x [T, Hkv*D] -> cache f16 [Hkv, context, D].        Writes rows input_pos .. input_pos+T-1.
   update_cache,
-  // qkv [T, (H+2*Hkv)*D], table -> q [T, H*D], k cache, v cache.  rope of q and k, then update_cache.
+  // qkv [T, (H+2*Hkv)*D], table -> q [T, H*D], k cache, v cache.  rope of q and k, then
+  // update_cache.
   rope_update_cache,
   // q [T, H*D], k cache, v cache -> out [T, H*D].       Causal softmax(scale * q k^T) v.
   sdpa_with_kv_cache,
@@ -60,15 +64,16 @@ enum class OpKind : uint8_t {
   swiglu,
   // a [T, E], b [T, E] -> out [T, E].
   add,
-  // logits [T, V] -> nothing in the graph.              The next token, by the step's sampling rule.
+  // logits [T, V] -> nothing in the graph.              The next token, by the step's sampling
+  // rule.
   sample,
 };
 inline constexpr uint32_t kOpKindCount = 10;
 
 // The names in the file, in the order of the enums.
 inline constexpr std::string_view kOpKindNames[kOpKindCount] = {
-    "embedding_q4gsw", "rms_norm", "linear_q4gsw",       "rope",   "update_cache",
-    "rope_update_cache", "sdpa_with_kv_cache", "swiglu", "add", "sample"};
+    "embedding_q4gsw",   "rms_norm",           "linear_q4gsw", "rope", "update_cache",
+    "rope_update_cache", "sdpa_with_kv_cache", "swiglu",       "add",  "sample"};
 inline constexpr std::string_view kRoleNames[] = {"input", "activation", "weight", "state"};
 inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4"};
 inline constexpr std::string_view kLayoutNames[] = {"row_major", "q4_t16k8"};
@@ -164,7 +169,9 @@ class Model {
 };
 
 // Rows of a q4 weight with its padding: whole pairs of 16-row tiles.
-constexpr uint32_t q4_padded_rows(uint32_t rows) { return (rows + 31) & ~31u; }
+constexpr uint32_t q4_padded_rows(uint32_t rows) {
+  return (rows + 31) & ~31u;
+}
 // Columns of a q4 weight with its padding: whole groups.
 constexpr uint32_t q4_padded_columns(uint32_t columns, uint32_t group_size) {
   return (columns + group_size - 1) / group_size * group_size;
@@ -176,6 +183,8 @@ constexpr uint64_t q4_scale_bytes(uint32_t rows, uint32_t columns, uint32_t grou
   return uint64_t{q4_padded_rows(rows)} * (q4_padded_columns(columns, group_size) / group_size) * 2;
 }
 // Elements from one activation row to the next.
-constexpr uint32_t row_stride(uint32_t columns) { return (columns + kRowAlign - 1) & ~(kRowAlign - 1); }
+constexpr uint32_t row_stride(uint32_t columns) {
+  return (columns + kRowAlign - 1) & ~(kRowAlign - 1);
+}
 
 }  // namespace nbl

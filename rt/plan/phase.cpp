@@ -6,8 +6,8 @@
 namespace nbl {
 namespace {
 
-// Rows that a window of a q4 weight begins at: four pairs of tiles, so that the scales of each start
-// at a multiple of 256 bytes too.
+// Rows that a window of a q4 weight begins at: four pairs of tiles, so that the scales of each
+// start at a multiple of 256 bytes too.
 constexpr uint32_t kWindowRows = 128;
 constexpr uint32_t kPairRows = 32;
 
@@ -25,7 +25,12 @@ PhaseBuilder::PhaseBuilder(const Model& model, const Plan& plan, uint32_t tokens
 Status PhaseBuilder::build(Error* error) {
   for (uint32_t i = 0; i < model_.op_count(); ++i) {
     op_index_ = i;
-    NBL_TRY(add_op(i, model_.op(i), error));
+    const Op op = model_.op(i);
+    if (op.kind == OpKind::rope_update_cache && joins_sdpa(i, op)) {
+      NBL_TRY(add_sdpa_token(op, model_.op(++i), error));
+    } else {
+      NBL_TRY(add_op(i, op, error));
+    }
   }
   return {};
 }
@@ -80,7 +85,9 @@ void PhaseBuilder::bind(Dispatch* dispatch, const Binding& binding) {
   if (binding.operand != Operand::state) dispatch->bytes += binding.bytes;
 }
 
-void PhaseBuilder::close(Dispatch*) { ++dispatch_count_; }
+void PhaseBuilder::close(Dispatch*) {
+  ++dispatch_count_;
+}
 
 // Gives a tensor of the model its value for this phase.
 uint32_t PhaseBuilder::define(int32_t tensor, uint32_t rows, uint32_t columns) {
@@ -114,7 +121,12 @@ Binding PhaseBuilder::whole_weight(int32_t tensor) const {
 
 Binding PhaseBuilder::cache(int32_t tensor, bool write) const {
   const uint32_t id = static_cast<uint32_t>(tensor);
-  return {Operand::state, !write, write, id, 0, 0,
+  return {Operand::state,
+          !write,
+          write,
+          id,
+          0,
+          0,
           state_bytes(model_.tensor(id), plan_.options.context)};
 }
 
@@ -141,10 +153,12 @@ Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t mo
   const uint64_t pairs = count / kPairRows;
   window->begin = row;
   window->count = count;
-  window->data = {Operand::segment,  true, false, static_cast<uint32_t>(weight.data), 0,
-                  pair * data_pair, pairs * data_pair};
-  window->scales = {Operand::segment,   true, false, static_cast<uint32_t>(weight.scales), 0,
-                    pair * scale_pair, pairs * scale_pair};
+  window->data = {
+      Operand::segment, true, false, static_cast<uint32_t>(weight.data), 0, pair * data_pair,
+      pairs * data_pair};
+  window->scales = {
+      Operand::segment,  true, false, static_cast<uint32_t>(weight.scales), 0, pair * scale_pair,
+      pairs * scale_pair};
   return {};
 }
 

@@ -42,6 +42,8 @@ class PhaseBuilder {
   Status add_cache(const Op& op, Error* error);
   Status add_rope_cache(const Op& op, Error* error);
   Status add_sdpa(const Op& op, Error* error);
+  Status add_sdpa_token(const Op& rope, const Op& sdpa, Error* error);
+  bool joins_sdpa(uint32_t index, const Op& rope) const;
   Status add_elementwise(const Op& op, Error* error);
   Status add_sample(const Op& op, Error* error);
 

@@ -7,6 +7,7 @@
 #include "rt/kernels/rope_update_cache.h"
 #include "rt/kernels/sample.h"
 #include "rt/kernels/sdpa.h"
+#include "rt/kernels/sdpa_token.h"
 #include "rt/kernels/swiglu.h"
 #include "rt/kernels/update_cache.h"
 #include "rt/plan/phase.h"
@@ -15,7 +16,19 @@
 namespace nbl {
 namespace {
 
-uint32_t id_of(int32_t tensor) { return static_cast<uint32_t>(tensor); }
+uint32_t id_of(int32_t tensor) {
+  return static_cast<uint32_t>(tensor);
+}
+
+SdpaTokenArgs sdpa_token_args(const Op& rope, const Op& sdpa, uint32_t context) {
+  return {.heads = rope.heads,
+          .kv_heads = rope.kv_heads,
+          .head_dim = rope.head_dim,
+          .rotary_dim = rope.rotary_dim,
+          .half = rope.rope_half,
+          .context = context,
+          .scale = sdpa.scale};
+}
 
 }  // namespace
 
@@ -52,8 +65,7 @@ Status PhaseBuilder::add_embedding(const Op& op, Error* error) {
 
 Status PhaseBuilder::add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t out,
                                   Error* error) {
-  const RmsNormArgs args{
-      .tokens = tokens_, .columns = model_.tensor(x).columns(), .eps = eps};
+  const RmsNormArgs args{.tokens = tokens_, .columns = model_.tensor(x).columns(), .eps = eps};
   KernelCall call;
   NBL_TRY(call_rms_norm(plan_.caps, args, &call, error));
   Dispatch* dispatch = open(call);
@@ -69,8 +81,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
   const Tensor weight = model_.tensor(id_of(op.inputs[1]));
   const bool one_row = tokens_ == 1 || (op.last_row && plan_.options.logits != LogitsMode::all);
   const uint32_t tokens = one_row ? 1 : tokens_;
-  const uint32_t out =
-      define(op.outputs[0], tokens, model_.tensor(id_of(op.outputs[0])).columns());
+  const uint32_t out = define(op.outputs[0], tokens, model_.tensor(id_of(op.outputs[0])).columns());
   LinearArgs args{};
   args.tokens = tokens_;
   args.rows = weight.shape[0];
@@ -96,18 +107,30 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
     NBL_TRY(next_window(weight, row, most_rows, &window, error));
     args.row_begin = window.begin;
     args.row_count = window.count;
-    KernelCall call;
-    NBL_TRY(call_linear(plan_.caps, args, &call, error));
-    Dispatch* dispatch = open(call);
-    bind(dispatch, step(false));
-    bind(dispatch, value(x, false));
-    bind(dispatch, window.data);
-    bind(dispatch, window.scales);
-    bind(dispatch, value(out, true));
-    bind(dispatch, args.norm ? whole_weight(op.inputs[2]) : value(x, false));
-    bind(dispatch, args.bias ? whole_weight(op.inputs[3]) : value(x, false));
-    bind(dispatch, value(args.residual ? id_of(op.inputs[4]) : x, false));
-    close(dispatch);
+    args.few = 0;
+    const uint32_t few = linear_few_tokens(plan_.caps, args);
+    for (const uint32_t most : {few, tokens_}) {
+      if (most == 0) continue;
+      args.tokens = most;
+      args.few = most == few ? 0 : few;
+      KernelCall call;
+      NBL_TRY(call_linear(plan_.caps, args, &call, error));
+      Dispatch* dispatch = open(call);
+      bind(dispatch, step(false));
+      bind(dispatch, value(x, false));
+      bind(dispatch, window.data);
+      bind(dispatch, window.scales);
+      bind(dispatch, value(out, true));
+      bind(dispatch, args.norm ? whole_weight(op.inputs[2]) : value(x, false));
+      bind(dispatch, args.bias ? whole_weight(op.inputs[3]) : value(x, false));
+      bind(dispatch, value(args.residual ? id_of(op.inputs[4]) : x, false));
+      if (most == few) {
+        // A full step does nothing here: its bytes are those of the dispatch for all.
+        weight_bytes_ -= window.data.bytes + window.scales.bytes;
+        dispatch->bytes = 0;
+      }
+      close(dispatch);
+    }
     row += window.count;
   }
   return {};
@@ -165,6 +188,50 @@ Status PhaseBuilder::add_rope_cache(const Op& op, Error* error) {
   bind(dispatch, value(out, true));
   bind(dispatch, cache(op.outputs[1], true));
   bind(dispatch, cache(op.outputs[2], true));
+  close(dispatch);
+  return {};
+}
+
+// True where op `index`, a rope_update_cache, and the sdpa after it can be one dispatch: one token,
+// and nobody else reads the rotated queries.
+bool PhaseBuilder::joins_sdpa(uint32_t index, const Op& rope) const {
+  if (tokens_ != 1 || index + 1 >= model_.op_count()) return false;
+  const Op sdpa = model_.op(index + 1);
+  if (sdpa.kind != OpKind::sdpa_with_kv_cache || sdpa.heads != rope.heads ||
+      sdpa.kv_heads != rope.kv_heads || sdpa.head_dim != rope.head_dim) {
+    return false;
+  }
+  for (uint32_t i = 0; i < 3; ++i) {
+    if (sdpa.inputs[i] != rope.outputs[i]) return false;
+  }
+  for (uint32_t i = index + 2; i < model_.op_count(); ++i) {
+    for (const int32_t input : model_.op(i).inputs) {
+      if (input == rope.outputs[0]) return false;
+    }
+  }
+  return sdpa_token_fits(plan_.caps, sdpa_token_args(rope, sdpa, plan_.options.context));
+}
+
+Status PhaseBuilder::add_sdpa_token(const Op& rope, const Op& sdpa, Error* error) {
+  const SdpaTokenArgs args = sdpa_token_args(rope, sdpa, plan_.options.context);
+  KernelCall call;
+  NBL_TRY(call_sdpa_token(plan_.caps, args, &call, error));
+  const uint32_t out = define(sdpa.outputs[0], tokens_, rope.heads * rope.head_dim);
+  const SdpaPartialBytes bytes = sdpa_token_partial_bytes(args);
+  const uint32_t sums = scratch(bytes.sums);
+  const uint32_t max_sum = scratch(bytes.max_sum);
+  Dispatch* dispatch = open(call);
+  bind(dispatch, step(true));
+  bind(dispatch, value(id_of(rope.inputs[0]), false));
+  bind(dispatch, whole_weight(rope.inputs[1]));
+  bind(dispatch, cache(rope.outputs[1], true));
+  bind(dispatch, cache(rope.outputs[2], true));
+  bind(dispatch, value(out, true));
+  bind(dispatch, value(sums, true));
+  bind(dispatch, value(max_sum, true));
+  for (uint32_t i = 3; i < 5; ++i)
+    dispatch->bindings[i].read = true;
+  dispatch->bytes_per_position = uint64_t{rope.kv_heads} * rope.head_dim * 2 * 2;
   close(dispatch);
   return {};
 }
@@ -229,12 +296,11 @@ Status PhaseBuilder::add_sample(const Op& op, Error* error) {
   logits_value_ = id_of(op.inputs[0]);
   const bool all_rows = plan_.options.logits == LogitsMode::all && tokens_ > 1;
   logits_rows_ = all_rows ? tokens_ : 1;
-  const SampleArgs args{
-      .vocab = model_.vocab_size(), .tokens = tokens_, .all_rows = all_rows};
+  const SampleArgs args{.vocab = model_.vocab_size(), .tokens = tokens_, .all_rows = all_rows};
   KernelCall call;
   NBL_TRY(call_argmax(plan_.caps, args, &call, error));
-  const uint32_t partial = scratch(
-      argmax_partial_bytes(argmax_slices(plan_.caps, model_.vocab_size())));
+  const uint32_t partial =
+      scratch(argmax_partial_bytes(argmax_slices(plan_.caps, model_.vocab_size())));
   Dispatch* dispatch = open(call);
   bind(dispatch, step(false));
   bind(dispatch, value(logits_value_, false));

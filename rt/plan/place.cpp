@@ -210,7 +210,8 @@ Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_plac
 Status choose_memory(Plan* plan, Error* error) {
   uint64_t heaps[kMaxMemoryHeaps] = {};
   uint64_t total = 0;
-  for (uint64_t& bytes : plan->role_bytes) bytes = 0;
+  for (uint64_t& bytes : plan->role_bytes)
+    bytes = 0;
   plan->imported_bytes = 0;
   for (Block& block : plan->blocks) {
     if (block.imported) {

@@ -20,8 +20,8 @@ Status place_weights(const Model& model, Plan* plan, uint32_t* count, Error* err
 
 // Appends the state blocks: the step buffer, the results and the KV state. *tensor_places gets the
 // place of each state tensor.
-Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_places,
-                   uint32_t* count, Error* error);
+Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_places, uint32_t* count,
+                   Error* error);
 
 // Chooses a memory type for every block and checks them against heaps and the options' limit.
 Status choose_memory(Plan* plan, Error* error);

@@ -1,7 +1,6 @@
-// Takes arrays from an arena in whole 64-byte lines, or only adds up what they would take, so that a
-// size told beforehand is exact.
+// Takes arrays from an arena in whole 64-byte lines, or only adds up what they would take, so that
+// a size told beforehand is exact.
 #pragma once
-
 
 #include "rt/base/checked.h"
 #include "rt/mem/arena.h"
@@ -46,7 +45,8 @@ class Storage {
   template <typename T>
   static std::span<T> build(std::span<std::byte> raw, uint64_t count) {
     T* first = reinterpret_cast<T*>(raw.data());
-    for (uint64_t i = 0; i < count; ++i) ::new (Place{first + i}) T();
+    for (uint64_t i = 0; i < count; ++i)
+      ::new (Place{first + i}) T();
     return {first, count};
   }
 

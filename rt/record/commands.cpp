@@ -64,8 +64,8 @@ constexpr VkAccessFlags kShaderAccess = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SH
 Status record_begin(const Plan& plan, const Device& device, const Recording& r, Error* error) {
   NBL_TRY(begin_recording(device, r.begin, 0, error));
   barrier(device, r.begin, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
-          VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-          VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT);
+          VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
+          VK_ACCESS_TRANSFER_WRITE_BIT);
   copy(device, r.begin, r, plan.io_step, plan.step, plan.step.bytes);
   NBL_VK(device, error, EndCommandBuffer, r.begin);
   return {};
@@ -113,8 +113,7 @@ Status record_end(const Plan& plan, const Phase& phase, const Device& device, co
                   const PhaseCommands& c, Error* error) {
   NBL_TRY(begin_recording(device, c.end, 0, error));
   barrier(device, c.end, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
-          VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-          VK_PIPELINE_STAGE_TRANSFER_BIT,
+          VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
           VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
   copy(device, c.end, r, plan.results, plan.io_results, plan.results.bytes);
   if (plan.options.logits != LogitsMode::none) {

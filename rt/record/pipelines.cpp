@@ -78,7 +78,8 @@ Status make_pipeline(const Device& device, const KernelCall& call, uint32_t bind
   NBL_VK(device, error, CreateShaderModule, device.device, &module_info, &device.host, &module);
 
   VkSpecializationMapEntry entries[kMaxSpecConstants] = {};
-  for (uint32_t i = 0; i < call.spec_count; ++i) entries[i] = {i, i * 4, 4};
+  for (uint32_t i = 0; i < call.spec_count; ++i)
+    entries[i] = {i, i * 4, 4};
   const VkSpecializationInfo spec{call.spec_count, entries, call.spec_count * sizeof(uint32_t),
                                   call.spec};
   VkComputePipelineCreateInfo info{};
@@ -154,8 +155,10 @@ VkPipeline find_pipeline(const Recording& recording, const KernelCall& call) {
 
 Status make_layouts(const Plan& plan, const Device& device, Recording* out, Error* error) {
   bool used[kMaxBindings + 1] = {};
-  for (const Dispatch& d : plan.decode.dispatches) used[d.binding_count] = true;
-  for (const Dispatch& d : plan.prefill.dispatches) used[d.binding_count] = true;
+  for (const Dispatch& d : plan.decode.dispatches)
+    used[d.binding_count] = true;
+  for (const Dispatch& d : plan.prefill.dispatches)
+    used[d.binding_count] = true;
   VkDescriptorSetLayoutBinding bindings[kMaxBindings] = {};
   for (uint32_t i = 0; i < kMaxBindings; ++i) {
     bindings[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
@@ -192,8 +195,10 @@ Status make_pipelines(const Plan& plan, const Device& device, const CacheHooks& 
 
 Status make_sets(const Plan& plan, const Device& device, Recording* out, Error* error) {
   uint32_t descriptors = 0;
-  for (const Dispatch& d : plan.decode.dispatches) descriptors += d.binding_count;
-  for (const Dispatch& d : plan.prefill.dispatches) descriptors += d.binding_count;
+  for (const Dispatch& d : plan.decode.dispatches)
+    descriptors += d.binding_count;
+  for (const Dispatch& d : plan.prefill.dispatches)
+    descriptors += d.binding_count;
   const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, descriptors};
   VkDescriptorPoolCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;

@@ -8,7 +8,7 @@ namespace nbl {
 namespace {
 
 constexpr const char* kBlockNames[kBlockRoleCount] = {"weights", "state", "activations",
-                                                     "host-visible buffers"};
+                                                      "host-visible buffers"};
 
 // Calls `put(bytes of the file, block, offset)` for every piece of every segment.
 template <typename Put>

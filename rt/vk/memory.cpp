@@ -33,8 +33,7 @@ Status make_memory(const Device& device, const VkMemoryAllocateInfo& info, const
   }
   NBL_TRY(check(device, result, "vkAllocateMemory", error));
   NBL_VK(device, error, BindBufferMemory, device.device, block->buffer, block->memory, 0);
-  block->coherent =
-      (device.caps.memory_types[info.memoryTypeIndex].flags & kHostCoherent) != 0;
+  block->coherent = (device.caps.memory_types[info.memoryTypeIndex].flags & kHostCoherent) != 0;
   return {};
 }
 

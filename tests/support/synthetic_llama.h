@@ -26,7 +26,7 @@ struct LlamaSpec {
   bool tied = true;
   bool tokenizer = true;
   compiler::SourceType type = compiler::SourceType::f32;  // of the matrices; norms are f32
-  std::vector<float> rope_factors = {};                        // GGUF: rope_freqs.weight, R/2
+  std::vector<float> rope_factors = {};                   // GGUF: rope_freqs.weight, R/2
   uint64_t seed = 1;
 };
 

@@ -78,7 +78,7 @@ void expect_sampled(Gpu* gpu, const Caps& caps, const Packed& data, uint32_t sam
     want.push_back(data.dot(t, n));
     got.push_back(std::bit_cast<float>(out[size_t{t} * stride + n]));
   }
-  EXPECT_LT(relative_error(want, got), kLinearTolerance);
+  EXPECT_LT(relative_error(want, got), tolerance_of(call));
   for (uint32_t t = 0; t < s.tokens; ++t) {
     for (uint32_t n = 0; n < s.rows; ++n) {
       ASSERT_NE(out[size_t{t} * stride + n], kPoison) << "row " << t << " column " << n;

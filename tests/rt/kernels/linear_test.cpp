@@ -50,7 +50,7 @@ std::vector<LinearCase> fused() {
   std::vector<LinearCase> cases;
   uint32_t i = 0;
   for (const uint32_t tokens : {1u, 5u}) {
-    for (const uint32_t columns : {33u, 288u, 577u}) {
+    for (const uint32_t columns : {33u, 100u, 288u, 577u}) {
       for (uint32_t bits = 0; bits < 16; ++bits) {
         cases.push_back({.tokens = tokens,
                          .columns = columns,

@@ -45,7 +45,7 @@ void expect_case(Gpu* gpu, const Caps& caps, const Case& c, float size, float ep
   ASSERT_TRUE(call_rms_norm(caps, {c.tokens, c.columns, eps}, &call, nullptr).ok());
   ASSERT_EQ(
       gpu->run(call, {reads(step_words(0, c.live)), reads(activation_words(x, c.tokens, c.columns)),
-                      reads(words_of(weight)), writes(out)}),
+                      reads(activation_words(weight, 1, c.columns)), writes(out)}),
       "");
   const auto got = live_rows(out, c.live, c.columns);
   EXPECT_LT(relative_error(reference(x, weight, c.live, eps), got), kLimit)

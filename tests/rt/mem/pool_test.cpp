@@ -26,8 +26,7 @@ uint64_t block_bytes(size_t bytes) {
 }
 
 struct Fixture {
-  explicit Fixture(size_t size, size_t shift = 0) : bytes(size + shift) {
-    memset(bytes.data(), 0xcd, bytes.size());
+  explicit Fixture(size_t size, size_t shift = 0) : bytes(size + shift, std::byte{0xcd}) {
     pool.init(std::span(bytes).subspan(shift));
   }
   std::vector<std::byte> bytes;

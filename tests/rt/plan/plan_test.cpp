@@ -80,8 +80,8 @@ void expect_no_live_overlap(const Plan& plan, const Phase& phase) {
     for (uint32_t b = 0; b < d.binding_count; ++b) {
       const Binding& binding = d.bindings[b];
       if (binding.operand != Operand::value) continue;
-      auto [at, fresh] = lives.try_emplace(
-          binding.id, Life{binding.offset, binding.offset + binding.bytes, i, i});
+      auto [at, fresh] =
+          lives.try_emplace(binding.id, Life{binding.offset, binding.offset + binding.bytes, i, i});
       if (fresh) {
         EXPECT_TRUE(binding.write) << "value " << binding.id << " is read before it is written";
       }
@@ -229,12 +229,43 @@ TEST(Plan, is_right_for_random_decoders) {
   }
 }
 
+TEST(Plan, joins_rope_and_attention_of_one_token_on_a_wide_device_only) {
+  ModelBuilder builder(512, 256, 16);
+  builder.decoder({.layers = 3});
+  const Model model = builder.build();
+  Random random(43);
+  for (const DeviceKind kind : {DeviceKind::integrated, DeviceKind::discrete}) {
+    Caps caps = random_caps(&random);
+    caps.kind = kind;
+    caps.features = kNoFeatures;
+    caps.max_shared_bytes = 49152;
+    caps.max_invocations = caps.max_workgroup_x = 256;
+    const auto p = make_plan(model, caps, {});
+    ASSERT_TRUE(p->status.ok()) << text_of(p->error);
+    const auto count = [](const Phase& phase, VariantId id) {
+      return std::count_if(phase.dispatches.begin(), phase.dispatches.end(), [&](const auto& d) {
+        return d.call.variant == static_cast<uint16_t>(id);
+      });
+    };
+    const bool wide = kind == DeviceKind::discrete;
+    EXPECT_EQ(count(p->plan.decode, VariantId::sdpa_token), wide ? 3 : 0);
+    EXPECT_EQ(count(p->plan.decode, VariantId::rope_update_cache_floor), wide ? 0 : 3);
+    EXPECT_EQ(count(p->plan.prefill, VariantId::sdpa_token), 0);
+    EXPECT_EQ(count(p->plan.prefill, VariantId::rope_update_cache_floor), 3);
+  }
+}
+
 TEST(Plan, takes_at_most_two_percent_more_than_the_largest_live_set_of_a_decoder) {
   for (const bool fused : {true, false}) {
     for (const uint32_t chunk : {1u, 7u, 64u}) {
       ModelBuilder builder(512, 256, chunk);
-      builder.decoder({.dim = 288, .layers = 6, .heads = 6, .kv_heads = 6, .head_dim = 48,
-                       .ffn = 768, .fused = fused});
+      builder.decoder({.dim = 288,
+                       .layers = 6,
+                       .heads = 6,
+                       .kv_heads = 6,
+                       .head_dim = 48,
+                       .ffn = 768,
+                       .fused = fused});
       Random random(42);
       const auto p = make_plan(builder.build(), random_caps(&random), {.prefill_chunk = chunk});
       ASSERT_TRUE(p->status.ok()) << text_of(p->error);
