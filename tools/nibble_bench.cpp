@@ -36,6 +36,7 @@ struct Options {
   uint32_t prefill_chunk = 0;
   uint32_t burst = 0;
   bool floor = false;
+  bool float32 = false;
   bool no_import = false;
   uint64_t seed = 1;
 };
@@ -70,6 +71,8 @@ void describe_options(CLI::App& app, Options& options) {
   app.add_option("--burst", options.burst, "Tokens made in one submit at most")
       ->check(CLI::Range(1u, ~0u));
   app.add_flag("--floor", options.floor, "Only kernels inside Vulkan 1.1's minimums");
+  app.add_flag("--float32", options.float32,
+               "No matrix kernels: their operands are rounded to f16");
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
   app.add_option("--seed", options.seed, "Of the random prompt tokens")->capture_default_str();
@@ -82,6 +85,7 @@ nbl_config make_config(const Options& options, const MappedFile& model, bool tim
   config.model_bytes = model.bytes().size();
   config.device = options.device + 1;
   if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
+  if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
   if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
   if (timestamps) config.flags |= NBL_FLAG_TIMESTAMPS;
   config.context = options.context;

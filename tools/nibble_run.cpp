@@ -46,6 +46,7 @@ struct Options {
   uint32_t prefill_chunk = 0;
   uint32_t burst = 0;
   bool floor = false;
+  bool float32 = false;
   bool no_import = false;
   bool print_tokens = false;
   bool ignore_stop = false;
@@ -100,6 +101,8 @@ void describe_options(CLI::App& app, Options& options) {
   app.add_option("--burst", options.burst, "Tokens made in one submit at most")
       ->check(CLI::Range(1u, ~0u));
   app.add_flag("--floor", options.floor, "Only kernels inside Vulkan 1.1's minimums");
+  app.add_flag("--float32", options.float32,
+               "No matrix kernels: their operands are rounded to f16");
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
   app.add_flag("--print-tokens", options.print_tokens, "Print the generated ids instead of text");
@@ -138,6 +141,7 @@ nbl_config make_config(const Options& options, const MappedFile& model, CacheFil
   config.model_bytes = model.bytes().size();
   config.device = options.device + 1;
   if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
+  if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
   if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
   config.context = options.context;
   config.prefill_chunk = options.prefill_chunk;
