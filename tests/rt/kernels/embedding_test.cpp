@@ -15,6 +15,10 @@ struct Case {
   uint32_t rows, columns, group_size, tokens;
 };
 
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "V" << c.rows << " E" << c.columns << " G" << c.group_size << " T" << c.tokens;
+}
+
 std::vector<uint32_t> step_with(const std::vector<uint32_t>& tokens) {
   std::vector<uint32_t> step(STEP_TOKENS, 0);
   step[STEP_TOKEN_COUNT] = static_cast<uint32_t>(tokens.size());

@@ -16,6 +16,11 @@ struct Case {
   uint32_t heads, kv_heads, head_dim, rotary_dim, context, tokens, live, input_pos;
 };
 
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "H" << c.heads << "/" << c.kv_heads << " D" << c.head_dim << " R" << c.rotary_dim << " T"
+       << c.live << "/" << c.tokens << " at " << c.input_pos;
+}
+
 class RopeUpdateCache : public testing::TestWithParam<std::tuple<Case, bool>> {
  protected:
   void SetUp() override {

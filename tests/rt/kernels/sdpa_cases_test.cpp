@@ -38,6 +38,10 @@ struct Case {
   uint32_t sampled = 0;  // queries compared; 0 = all
 };
 
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
+
 void write_ramp(const Ramp& ramp, uint32_t kv_heads, uint32_t first, uint32_t end,
                 const Caches& caches, std::vector<uint32_t>* cache) {
   for (uint32_t p = first; p < end; ++p) {
@@ -121,6 +125,10 @@ struct Replay {
   std::vector<uint32_t> steps;
   float divisor = 16;
 };
+
+void PrintTo(const Replay& r, std::ostream* out) {
+  *out << r.name;
+}
 
 class SdpaReplay : public testing::TestWithParam<Replay> {};
 

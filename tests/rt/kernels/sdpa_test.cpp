@@ -14,6 +14,10 @@ struct Shape {
   uint32_t heads, kv_heads, head_dim;
 };
 
+void PrintTo(const Shape& s, std::ostream* out) {
+  *out << "H" << s.heads << "/" << s.kv_heads << " D" << s.head_dim;
+}
+
 void fill_random(Random& random, const Shape& shape, uint32_t positions, Caches* caches) {
   for (uint32_t h = 0; h < shape.kv_heads; ++h) {
     for (uint32_t p = 0; p < positions; ++p) {

@@ -17,6 +17,11 @@ struct Case {
   bool half;
 };
 
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "H" << c.heads << "/" << c.kv_heads << " D" << c.head_dim << " R" << c.rotary_dim
+       << " at " << c.input_pos << (c.half ? " half" : "");
+}
+
 Caps wide_caps(const Gpu& gpu) {
   Caps caps = gpu.caps();
   caps.kind = DeviceKind::discrete;
