@@ -22,7 +22,7 @@ struct KernelCall {
 
 template <typename Push>
 void set_push(KernelCall* call, const Push& push) {
-  static_assert(sizeof(Push) % 4 == 0 && sizeof(Push) <= 4 * kMaxPushWords);
+  static_assert(sizeof(Push) % 4 == 0 && sizeof(Push) <= size_t{4} * kMaxPushWords);
   memcpy(call->push, &push, sizeof push);
   call->push_words = sizeof(Push) / 4;
 }
