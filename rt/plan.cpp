@@ -150,7 +150,8 @@ Status build_phase(const Model& model, const Plan& plan, uint32_t tokens, Phase*
   NBL_TRY(builder.build(error));
   phase->weight_bytes = builder.weight_bytes();
   phase->logits_rows = builder.logits_rows();
-  Value& logits = phase->values[builder.logits_value()];
+  phase->logits_value = builder.logits_value();
+  Value& logits = phase->values[phase->logits_value];
   // The copy to the host comes after the last dispatch.
   logits.last_use = builder.dispatch_count();
   phase->logits = {0, 0, logits.bytes};
@@ -212,6 +213,7 @@ Status resolve_phase(const Plan& plan, const Work& work, uint32_t activation_blo
     phase->barrier_count += dispatch.barrier_before ? 1 : 0;
   }
   phase->logits.block = activation_block;
+  if (!phase->values.empty()) phase->logits.offset = phase->values[phase->logits_value].offset;
   return {};
 }
 
@@ -271,14 +273,6 @@ Status plan(const Model& model, const Caps& caps, const PlanOptions& options, Ar
   NBL_ASSERT(blocks == out->blocks.size());
   NBL_TRY(resolve_phase(*out, work, activation_block, &out->decode, error));
   if (prefill) NBL_TRY(resolve_phase(*out, work, activation_block, &out->prefill, error));
-  for (Phase* phase : {&out->decode, &out->prefill}) {
-    for (const Value& value : phase->values) {
-      // The logits are what the last dispatch but one reads; their value was marked as used last.
-      if (value.bytes != 0 && value.last_use == phase->dispatches.size()) {
-        phase->logits.offset = value.offset;
-      }
-    }
-  }
   return choose_memory(out, error);
 }
 

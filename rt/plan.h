@@ -103,6 +103,7 @@ struct Phase {
   uint64_t activation_bytes = 0;
   uint64_t lower_bound_bytes = 0;  // of activation_bytes: the largest live set
   uint64_t weight_bytes = 0;       // read by one step
+  uint32_t logits_value = 0;
   Region logits{};
   uint32_t logits_rows = 0;
 };
