@@ -153,6 +153,9 @@ Status check_names(const fb::Model& root, Error* error) {
     if (!known(op->kind(), kOpKindNames)) {
       return fail(error, Code::unknown_op, i, view(op->kind()));
     }
+    if (!known(op->function(), kFunctionNames)) {
+      return fail(error, Code::unknown_op, i, view(op->function()));
+    }
     NBL_TRY(check_indices(*op->inputs(), kMaxOpInputs, tensors, view(op->name()), i, error));
     NBL_TRY(check_indices(*op->outputs(), kMaxOpOutputs, tensors, view(op->name()), i, error));
   }

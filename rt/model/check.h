@@ -22,6 +22,10 @@ Status check_names(const fb::Model& root, Error* error);
 // Tensors have possible shapes, and weights have segments of exactly the size of their layout.
 Status check_tensors(const Model& model, Error* error);
 
+// True for ops that also work where a last_row linear has left one row: between it and sample there
+// are no others, and they read nothing from before it.
+bool is_row_op(OpKind kind);
+
 // Ops have the operands of their kind with fitting shapes; every activation is written once, by an
 // op before those that read it; the graph ends in its one sample op.
 Status check_ops(const Model& model, Error* error);

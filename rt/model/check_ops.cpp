@@ -68,6 +68,10 @@ bool positive(float value) {
   return value > 0 && value < 3.0e38f;
 }
 
+bool finite(float value) {
+  return value > -3.0e38f && value < 3.0e38f;
+}
+
 void check_heads(Operands* in, const Op& op) {
   in->require(op.heads > 0 && op.heads <= kMaxHeads, op.heads, kMaxHeads);
   in->require(op.head_dim > 0 && op.head_dim <= kMaxHeadDim, op.head_dim, kMaxHeadDim);
@@ -114,7 +118,54 @@ void check_linear(Operands* in, const Op& op) {
   }
 }
 
+// What b of an elementwise op may be beside [T, C]: [T, 1], or a weight that repeats.
+void check_second(Operands* in, const Op& op, const Model& model, uint32_t columns) {
+  const Tensor b = model.tensor(static_cast<uint32_t>(op.inputs[1]));
+  if (b.role == Role::weight) {
+    const uint32_t length = in->vector(1);
+    // After an earlier fault the length is 0.
+    in->require(length > 0 && length <= columns && columns % length == 0, length, columns);
+  } else {
+    const uint32_t length = in->activation(1);
+    in->require(length == columns || length == 1, length, columns);
+  }
+  const bool scaled = op.function == Function::add || op.function == Function::sub;
+  in->require(scaled ? op.alpha != 0 : op.alpha == 0 || op.alpha == 1, 0, 1);
+}
+
+void check_elementwise(Operands* in, const Op& op, const Model& model) {
+  in->count(1, 2, 1);
+  in->require(finite(op.alpha), 0, 1);
+  const uint32_t columns = in->activation(0);
+  in->equal(in->result(0), columns);
+  if (!is_binary(op.function)) {
+    in->require(!in->has(1) && op.alpha == 0, 1, 0);
+  } else if (in->has(1)) {
+    check_second(in, op, model, columns);
+  }
+}
+
+void check_cat(Operands* in, const Op& op) {
+  in->count(2, 4, 1);
+  uint64_t columns = 0;
+  for (uint32_t i = 0; i < op.input_count && i < 4; ++i)
+    columns += in->activation(i);
+  in->equal(columns, in->result(0));
+}
+
+void check_rms_norm(Operands* in, const Op& op) {
+  in->count(2, 2, 1);
+  const uint32_t columns = in->activation(0);
+  const uint32_t heads = max_of(op.heads, 1u);
+  in->require(columns % heads == 0, columns, heads);
+  in->equal(in->vector(1), columns / heads);
+  in->equal(in->result(0), columns);
+  in->require(positive(op.eps), 0, 1);
+}
+
 void check_by_kind(Operands* in, const Op& op, const Model& model) {
+  const bool has_function = op.function != Function::none;
+  in->require(has_function == (op.kind == OpKind::elementwise), has_function, !has_function);
   switch (op.kind) {
     case OpKind::embedding_q4gsw: {
       in->count(2, 2, 1);
@@ -124,14 +175,9 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       in->equal(in->result(0), weight.columns());
       break;
     }
-    case OpKind::rms_norm: {
-      in->count(2, 2, 1);
-      const uint32_t columns = in->activation(0);
-      in->equal(in->vector(1), columns);
-      in->equal(in->result(0), columns);
-      in->require(positive(op.eps), 0, 1);
+    case OpKind::rms_norm:
+      check_rms_norm(in, op);
       break;
-    }
     case OpKind::linear_q4gsw:
       check_linear(in, op);
       break;
@@ -178,6 +224,30 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       in->count(1, 1, 0);
       in->equal(in->activation(0), model.vocab_size());
       break;
+    case OpKind::elementwise:
+      check_elementwise(in, op, model);
+      break;
+    case OpKind::slice: {
+      in->count(1, 1, 1);
+      const uint64_t end = uint64_t{op.offset} + in->result(0);
+      const uint32_t columns = in->activation(0);
+      in->require(end <= columns, end, columns);
+      break;
+    }
+    case OpKind::cat:
+      check_cat(in, op);
+      break;
+    case OpKind::permute:
+      in->count(1, 1, 1);
+      in->require(op.heads > 0 && op.head_dim > 0, 0, 1);
+      in->equal(uint64_t{op.heads} * op.head_dim, in->activation(0));
+      in->equal(in->result(0), in->activation(0));
+      break;
+    case OpKind::softmax:
+      in->count(1, 1, 1);
+      in->equal(in->result(0), in->activation(0));
+      in->require(positive(op.scale), 0, 1);
+      break;
   }
 }
 
@@ -203,10 +273,46 @@ Status check_order(const Model& model, const Op& op, uint32_t where, uint32_t* d
   return {};
 }
 
+// After a last_row linear there is one row, and every activation from its result on has it.
+// *one_row_from is that result; 0 before, as no tensor 0 is the result of a linear.
+Status check_rows(const Model& model, const Op& op, uint32_t where, uint32_t* one_row_from,
+                  Error* error) {
+  if (*one_row_from != 0) {
+    if (!is_row_op(op.kind)) return fail(error, Code::bad_op, where, op.name, 1, 0);
+    for (uint32_t i = 0; i < op.input_count; ++i) {
+      if (op.inputs[i] < 0) continue;
+      const uint32_t index = static_cast<uint32_t>(op.inputs[i]);
+      if (model.tensor(index).role == Role::activation && index < *one_row_from) {
+        return fail(error, Code::bad_op, where, op.name, index, *one_row_from);
+      }
+    }
+  }
+  if (op.last_row && op.output_count > 0) *one_row_from = static_cast<uint32_t>(op.outputs[0]);
+  return {};
+}
+
 }  // namespace
+
+bool is_row_op(OpKind kind) {
+  switch (kind) {
+    case OpKind::rms_norm:
+    case OpKind::swiglu:
+    case OpKind::add:
+    case OpKind::elementwise:
+    case OpKind::slice:
+    case OpKind::cat:
+    case OpKind::permute:
+    case OpKind::softmax:
+    case OpKind::sample:
+      return true;
+    default:
+      return false;
+  }
+}
 
 Status check_ops(const Model& model, Error* error) {
   uint32_t defined = 0;
+  uint32_t one_row_from = 0;
   uint32_t written = 0;
   const uint32_t count = model.op_count();
   for (uint32_t i = 0; i < count; ++i) {
@@ -215,6 +321,7 @@ Status check_ops(const Model& model, Error* error) {
     check_by_kind(&operands, op, model);
     NBL_TRY(operands.status());
     NBL_TRY(check_order(model, op, i, &defined, &written, error));
+    NBL_TRY(check_rows(model, op, i, &one_row_from, error));
     if ((op.kind == OpKind::sample) != (i + 1 == count)) {
       return fail(error, Code::bad_op, i, op.name, i, count);
     }

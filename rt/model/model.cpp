@@ -69,6 +69,9 @@ Op Model::op(uint32_t index) const {
   op.rope_half = o->rope_half();
   op.swiglu = o->swiglu();
   op.last_row = o->last_row();
+  op.function = from_name<Function>(o->function(), kFunctionNames);
+  op.alpha = o->alpha();
+  op.offset = o->offset();
   return op;
 }
 

@@ -13,6 +13,8 @@
 
 #include "rt/base/limits.h"
 #include "rt/base/status.h"
+#include "rt/model/function.h"
+#include "rt/model/tokenizer_tables.h"
 
 namespace nbl {
 
@@ -43,7 +45,8 @@ enum class Layout : uint8_t { row_major, q4_t16k8 };
 enum class OpKind : uint8_t {
   // tokens u32 [T], weight q4 [V, E] -> out [T, E].     out[t] = weight[tokens[t]]
   embedding_q4gsw,
-  // x [T, E], weight f32 [E] -> out [T, E].             out = x / sqrt(mean(x^2) + eps) * weight
+  // x [T, E], weight f32 [E/H] -> out [T, E].           out = x / sqrt(mean(x^2) + eps) * weight,
+  // each of the H = max(heads, 1) slices of a row on its own.
   rms_norm,
   // x [T, K], weight q4 [N, K], [norm f32 [K]], [bias f32 [N]], [residual [T, N]] -> out [T, N].
   // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows 2i
@@ -67,13 +70,37 @@ enum class OpKind : uint8_t {
   // logits [T, V] -> nothing in the graph.              The next token, by the step's sampling
   // rule.
   sample,
+  // a [T, C], [b] -> out [T, C].                        out = function(a, b): b is [T, C], [T, 1]
+  // or
+  // an f32 weight [D] that repeats, C % D == 0; absent, alpha. add and sub take alpha * b.
+  elementwise,
+  // x [T, C] -> out [T, N].                             Columns offset .. offset + N - 1.
+  slice,
+  // 2 to 4 inputs [T, C_i] -> out [T, sum C_i].         Side by side.
+  cat,
+  // x [T, H*D] -> out [T, D*H].                         Columns [heads, head_dim], transposed.
+  permute,
+  // x [T, C] -> out [T, C].                             exp(scale * x) / sum over C of it
+  softmax,
 };
-inline constexpr uint32_t kOpKindCount = 10;
+inline constexpr uint32_t kOpKindCount = 15;
 
 // The names in the file, in the order of the enums.
-inline constexpr std::string_view kOpKindNames[kOpKindCount] = {
-    "embedding_q4gsw",   "rms_norm",           "linear_q4gsw", "rope", "update_cache",
-    "rope_update_cache", "sdpa_with_kv_cache", "swiglu",       "add",  "sample"};
+inline constexpr std::string_view kOpKindNames[kOpKindCount] = {"embedding_q4gsw",
+                                                                "rms_norm",
+                                                                "linear_q4gsw",
+                                                                "rope",
+                                                                "update_cache",
+                                                                "rope_update_cache",
+                                                                "sdpa_with_kv_cache",
+                                                                "swiglu",
+                                                                "add",
+                                                                "sample",
+                                                                "elementwise",
+                                                                "slice",
+                                                                "cat",
+                                                                "permute",
+                                                                "softmax"};
 inline constexpr std::string_view kRoleNames[] = {"input", "activation", "weight", "state"};
 inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4"};
 inline constexpr std::string_view kLayoutNames[] = {"row_major", "q4_t16k8"};
@@ -115,26 +142,9 @@ struct Op {
   bool rope_half;
   bool swiglu;
   bool last_row;
-};
-
-// The tables of the tokenizer as they lie in the file; rt/text reads them.
-struct TokenizerTables {
-  uint32_t count;
-  const uint8_t* pieces;
-  const uint32_t* offsets;  // count + 1
-  const float* scores;
-  const uint8_t* types;
-  const uint32_t* sorted;
-  const int32_t* byte_tokens;  // 256
-  int32_t bos;
-  int32_t eos;
-  int32_t unknown;
-  bool add_bos;
-  bool add_space_prefix;
-
-  std::string_view piece(uint32_t id) const {
-    return {reinterpret_cast<const char*>(pieces) + offsets[id], offsets[id + 1] - offsets[id]};
-  }
+  Function function;
+  float alpha;
+  uint32_t offset;
 };
 
 class Model {
