@@ -8,6 +8,9 @@ layout(set = 0, binding = 0) readonly buffer Step { uint step[]; };
 // The index of this workgroup in a grid folded over x and y (set_grid_folded in rt/kernels/call.h).
 uint folded_group() { return gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x; }
 
+// Live tokens, as far as a tensor has rows for them: one where only the last token's row is kept.
+uint live_rows(uint rows) { return min(step[STEP_TOKEN_COUNT], rows); }
+
 uint padded_columns(uint columns) { return (columns + 31u) & ~31u; }
 
 // Element `index` of an array of f16 pairs whose word is given.

@@ -7,9 +7,13 @@ namespace nbl {
 using uint = uint32_t;
 #endif
 
+/* A unit is a vec4, or one element where slices do not begin at vec4s. */
 struct RmsNormPush {
-  uint columns;
-  uint stride4; /* vec4s from one row to the next */
+  uint rows;    /* rows that exist; the live ones among them are computed */
+  uint heads;   /* slices of a row, each normalised on its own */
+  uint columns; /* of a slice, without padding */
+  uint units;   /* of a slice */
+  uint stride;  /* units from one row to the next */
   float eps;
 };
 

@@ -24,12 +24,13 @@ enum class Family : uint8_t {
   rope_update_cache,
   sdpa,
   sdpa_combine,
-  swiglu,
-  add,
   argmax,
   sample,
+  elementwise,
+  copy,
+  softmax,
 };
-inline constexpr uint32_t kFamilyCount = 13;
+inline constexpr uint32_t kFamilyCount = 14;
 
 namespace spirv {
 struct VariantFacts {

@@ -20,6 +20,7 @@ PhaseBuilder::PhaseBuilder(const Model& model, const Plan& plan, uint32_t tokens
       tokens_(tokens),
       dispatches_(dispatches),
       values_(values),
+      rows_(tokens),
       value_count_(model.tensor_count()) {}
 
 Status PhaseBuilder::build(Error* error) {
@@ -42,8 +43,8 @@ Status PhaseBuilder::add_op(uint32_t index, const Op& op, Error* error) {
       return add_embedding(op, error);
     case OpKind::rms_norm: {
       const uint32_t x = static_cast<uint32_t>(op.inputs[0]);
-      const uint32_t columns = model_.tensor(x).columns();
-      return add_rms_norm(x, op.inputs[1], op.eps, define(op.outputs[0], tokens_, columns), error);
+      const uint32_t out = define(op.outputs[0], rows_, model_.tensor(x).columns());
+      return add_rms_norm(x, op.inputs[1], op.eps, max_of(op.heads, 1u), out, error);
     }
     case OpKind::linear_q4gsw:
       return add_linear(op, error);
@@ -57,7 +58,14 @@ Status PhaseBuilder::add_op(uint32_t index, const Op& op, Error* error) {
       return add_sdpa(op, error);
     case OpKind::swiglu:
     case OpKind::add:
+    case OpKind::elementwise:
       return add_elementwise(op, error);
+    case OpKind::slice:
+    case OpKind::cat:
+    case OpKind::permute:
+      return add_copy(op, error);
+    case OpKind::softmax:
+      return add_softmax(op, error);
     case OpKind::sample:
       return add_sample(op, error);
   }

@@ -36,7 +36,8 @@ class PhaseBuilder {
 
   Status add_op(uint32_t index, const Op& op, Error* error);
   Status add_embedding(const Op& op, Error* error);
-  Status add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t out, Error* error);
+  Status add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t heads, uint32_t out,
+                      Error* error);
   Status add_linear(const Op& op, Error* error);
   Status add_rope(const Op& op, Error* error);
   Status add_cache(const Op& op, Error* error);
@@ -45,6 +46,9 @@ class PhaseBuilder {
   Status add_sdpa_token(const Op& rope, const Op& sdpa, Error* error);
   bool joins_sdpa(uint32_t index, const Op& rope) const;
   Status add_elementwise(const Op& op, Error* error);
+  Status add_copy(const Op& op, Error* error);
+  Status add_softmax(const Op& op, Error* error);
+  Status add_last_row(uint32_t x, uint32_t columns, uint32_t out, Error* error);
   Status add_sample(const Op& op, Error* error);
 
   Status next_window(const Tensor& weight, uint32_t row, uint32_t most_rows, Window* window,
@@ -68,6 +72,7 @@ class PhaseBuilder {
   std::span<Dispatch> dispatches_;
   std::span<Value> values_;
   Dispatch spare_{};  // written in place of dispatches when counting
+  uint32_t rows_;     // of the activations that ops write: 1 after a linear of the last row only
   uint32_t op_index_ = 0;
   uint32_t dispatch_count_ = 0;
   uint32_t value_count_ = 0;

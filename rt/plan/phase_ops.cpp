@@ -1,5 +1,4 @@
 // One function an op: its kernels' contracts and the buffers they name.
-#include "rt/kernels/add.h"
 #include "rt/kernels/embedding.h"
 #include "rt/kernels/linear.h"
 #include "rt/kernels/rms_norm.h"
@@ -8,7 +7,6 @@
 #include "rt/kernels/sample.h"
 #include "rt/kernels/sdpa.h"
 #include "rt/kernels/sdpa_token.h"
-#include "rt/kernels/swiglu.h"
 #include "rt/kernels/update_cache.h"
 #include "rt/plan/phase.h"
 #include "rt/plan/place.h"
@@ -63,9 +61,10 @@ Status PhaseBuilder::add_embedding(const Op& op, Error* error) {
   return {};
 }
 
-Status PhaseBuilder::add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t out,
-                                  Error* error) {
-  const RmsNormArgs args{.tokens = tokens_, .columns = model_.tensor(x).columns(), .eps = eps};
+Status PhaseBuilder::add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t heads,
+                                  uint32_t out, Error* error) {
+  const RmsNormArgs args{
+      .tokens = rows_, .columns = model_.tensor(x).columns(), .eps = eps, .heads = heads};
   KernelCall call;
   NBL_TRY(call_rms_norm(plan_.caps, args, &call, error));
   Dispatch* dispatch = open(call);
@@ -96,7 +95,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
   uint32_t x = id_of(op.inputs[0]);
   if (args.norm && !linear_fuses_norm(plan_.caps, args)) {
     const uint32_t normed = scratch(uint64_t{tokens_} * row_stride(weight.columns()) * 4);
-    NBL_TRY(add_rms_norm(x, op.inputs[2], op.eps, normed, error));
+    NBL_TRY(add_rms_norm(x, op.inputs[2], op.eps, 1, normed, error));
     x = normed;
     args.norm = false;
   }
@@ -133,6 +132,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
     }
     row += window.count;
   }
+  if (one_row) rows_ = 1;
   return {};
 }
 
@@ -274,28 +274,17 @@ Status PhaseBuilder::add_sdpa(const Op& op, Error* error) {
   return {};
 }
 
-Status PhaseBuilder::add_elementwise(const Op& op, Error* error) {
-  const uint32_t columns = model_.tensor(id_of(op.inputs[0])).columns();
-  KernelCall call;
-  if (op.kind == OpKind::add) {
-    NBL_TRY(call_add(plan_.caps, {.tokens = tokens_, .columns = columns}, &call, error));
-  } else {
-    NBL_TRY(call_swiglu(plan_.caps, {.tokens = tokens_, .columns = columns}, &call, error));
-  }
-  const uint32_t out = define(op.outputs[0], tokens_, columns);
-  Dispatch* dispatch = open(call);
-  bind(dispatch, step(false));
-  bind(dispatch, value(id_of(op.inputs[0]), false));
-  bind(dispatch, value(id_of(op.inputs[1]), false));
-  bind(dispatch, value(out, true));
-  close(dispatch);
-  return {};
-}
-
 Status PhaseBuilder::add_sample(const Op& op, Error* error) {
   logits_value_ = id_of(op.inputs[0]);
-  const bool all_rows = plan_.options.logits == LogitsMode::all && tokens_ > 1;
-  logits_rows_ = all_rows ? tokens_ : 1;
+  if (rows_ > 1 && plan_.options.logits != LogitsMode::all) {
+    const uint32_t columns = model_.vocab_size();
+    const uint32_t last = scratch(uint64_t{row_stride(columns)} * 4);
+    NBL_TRY(add_last_row(logits_value_, columns, last, error));
+    logits_value_ = last;
+    rows_ = 1;
+  }
+  const bool all_rows = rows_ > 1;
+  logits_rows_ = rows_;
   const SampleArgs args{.vocab = model_.vocab_size(), .tokens = tokens_, .all_rows = all_rows};
   KernelCall call;
   NBL_TRY(call_argmax(plan_.caps, args, &call, error));

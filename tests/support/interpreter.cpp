@@ -269,7 +269,7 @@ void Interpreter::run(const fb::Op& op) {
     std::copy_n(m.values.begin() + static_cast<std::ptrdiff_t>(size_t{token_} * m.columns),
                 m.columns, output(op, 0).begin());
   } else if (kind == "rms_norm") {
-    output(op, 0) = normalize(input(op, 0), matrix(op, 1).values, static_cast<double>(op.eps()));
+    rms_norm(op);
   } else if (kind == "linear_q4gsw") {
     linear(op);
   } else if (kind == "rope") {
@@ -289,6 +289,12 @@ void Interpreter::run(const fb::Op& op) {
     for (size_t i = 0; i < input(op, 0).size(); ++i) {
       output(op, 0)[i] = input(op, 0)[i] + input(op, 1)[i];
     }
+  } else if (kind == "elementwise") {
+    elementwise(op);
+  } else if (kind == "slice" || kind == "cat" || kind == "permute") {
+    move_columns(op);
+  } else if (kind == "softmax") {
+    softmax(op);
   } else if (kind != "sample") {
     throw std::runtime_error("unknown op " + std::string(kind));
   }

@@ -67,6 +67,10 @@ class Interpreter {
   void linear(const fb::Op& op);
   void attention(const fb::Op& op);
   void rope_update_cache(const fb::Op& op);
+  void rms_norm(const fb::Op& op);
+  void elementwise(const fb::Op& op);
+  void move_columns(const fb::Op& op);
+  void softmax(const fb::Op& op);
   void write_cache(const double* rows, int32_t cache);
   // Turns `heads` heads in place.
   void rotate(const fb::Op& op, const Matrix& table, uint32_t heads, double* x) const;
@@ -84,6 +88,9 @@ class Interpreter {
   double cache_noise_ = 0;
   std::mt19937_64 noise_;
 };
+
+// What elementwise's function of that name gives; b is what a function of one operand ignores.
+double function_of(std::string_view name, double a, double b);
 
 // -log p(token) under softmax(logits).
 double negative_log_likelihood(std::span<const double> logits, uint32_t token);

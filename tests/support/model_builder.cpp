@@ -49,11 +49,54 @@ int32_t ModelBuilder::cache(uint32_t kv_heads, uint32_t head_dim) {
   return add({"state", "f16", "row_major", {kv_heads, context_, head_dim}});
 }
 
-int32_t ModelBuilder::norm(int32_t x) {
-  const int32_t weight = vector(columns(x));
+int32_t ModelBuilder::norm(int32_t x, uint32_t heads) {
+  const int32_t weight = vector(columns(x) / heads);
   const int32_t out = activation(columns(x));
-  op({.kind = OpKind::rms_norm, .inputs = {x, weight}, .outputs = {out}});
+  op({.kind = OpKind::rms_norm, .inputs = {x, weight}, .outputs = {out}, .heads = heads});
   return out;
+}
+
+// One of the general ops on x; partner is as wide as x.
+int32_t ModelBuilder::general(Random* random, int32_t x, int32_t partner) {
+  const uint32_t width = columns(x);
+  uint32_t heads = 1 + random->below(8);
+  while (width % heads != 0)
+    --heads;
+  OpSpec spec{.inputs = {x}, .heads = heads, .head_dim = width / heads};
+  uint32_t out = width;
+  switch (random->below(6)) {
+    case 0:
+      return norm(x, heads);
+    case 1:
+      spec.kind = OpKind::slice;
+      out = 1 + random->below(width);
+      spec.offset = random->below(width - out + 1);
+      break;
+    case 2:
+      spec.kind = OpKind::cat;
+      spec.inputs.assign(2 + random->below(3), x);
+      spec.inputs.back() = partner;
+      out = static_cast<uint32_t>(spec.inputs.size()) * width;
+      break;
+    case 3:
+      spec.kind = OpKind::permute;
+      break;
+    case 4:
+      spec.kind = OpKind::softmax;
+      break;
+    default: {
+      spec.kind = OpKind::elementwise;
+      spec.function = static_cast<Function>(1 + random->below(kFunctionCount - 1));
+      const uint32_t operand = is_binary(spec.function) ? random->below(3) : 0;
+      spec.alpha = is_binary(spec.function) ? 1.0f : 0.0f;
+      if (operand == 1) spec.inputs.push_back(partner);
+      if (operand == 2) spec.inputs.push_back(vector(width / heads));
+      break;
+    }
+  }
+  spec.outputs = {activation(out)};
+  op(spec);
+  return spec.outputs[0];
 }
 
 int32_t ModelBuilder::linear(int32_t x, uint32_t rows, uint32_t group, bool norm, int32_t residual,
@@ -132,8 +175,16 @@ int32_t ModelBuilder::layer_ffn(const Decoder& d, int32_t x) {
   return sum;
 }
 
-void ModelBuilder::finish(int32_t x) {
-  const int32_t logits = linear(x, vocab_, 32, true, -1, false, true);
+void ModelBuilder::finish(int32_t x, bool last_row, bool capped) {
+  int32_t logits = linear(x, vocab_, 32, true, -1, false, last_row);
+  if (capped) {
+    const int32_t out = activation(vocab_);
+    op({.kind = OpKind::elementwise,
+        .inputs = {logits},
+        .outputs = {out},
+        .function = Function::tanh});
+    logits = out;
+  }
   op({.kind = OpKind::sample, .inputs = {logits}, .outputs = {}});
 }
 
@@ -170,7 +221,7 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
   for (uint32_t i = 0; i < op_count; ++i) {
     const int32_t x = any();
     const uint32_t group = kGroups[random->below(4)];
-    switch (random->below(7)) {
+    switch (random->below(9)) {
       case 0:
         alive.push_back(norm(x));
         break;
@@ -194,6 +245,10 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
         alive.push_back(out);
         break;
       }
+      case 6:
+      case 7:
+        if (columns(x) < 2000) alive.push_back(general(random, x, partner(x)));
+        break;
       default: {
         const Decoder d{.dim = columns(x),
                         .heads = 4,
@@ -206,7 +261,7 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
       }
     }
   }
-  finish(any());
+  finish(any(), random->below(4) != 0, random->below(4) == 0);
 }
 
 Model ModelBuilder::build() {
@@ -231,9 +286,11 @@ Model ModelBuilder::build() {
     const OpSpec& op = ops_[i];
     const std::string kind = name_of(kOpKindNames[static_cast<size_t>(op.kind)]);
     const std::string name = "op" + std::to_string(i);
-    ops.push_back(fb::CreateOpDirect(b, kind.c_str(), name.c_str(), &op.inputs, &op.outputs, 1e-5f,
-                                     0.25f, op.heads, op.kv_heads, op.head_dim, op.head_dim, false,
-                                     op.swiglu, op.last_row));
+    const std::string function = name_of(kFunctionNames[static_cast<size_t>(op.function)]);
+    ops.push_back(fb::CreateOpDirect(
+        b, kind.c_str(), name.c_str(), &op.inputs, &op.outputs, 1e-5f, 0.25f, op.heads, op.kv_heads,
+        op.head_dim, op.head_dim, false, op.swiglu, op.last_row,
+        function.empty() ? nullptr : function.c_str(), op.alpha, op.offset));
   }
   b.Finish(fb::CreateModelDirect(b, "test", "llama", vocab_, context_, chunk_, nullptr, &segments,
                                  &tensors, &ops),

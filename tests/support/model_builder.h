@@ -20,6 +20,9 @@ struct OpSpec {
   uint32_t head_dim = 0;
   bool swiglu = false;
   bool last_row = false;
+  Function function = Function::none;
+  float alpha = 0;
+  uint32_t offset = 0;
 };
 
 class ModelBuilder {
@@ -64,8 +67,9 @@ class ModelBuilder {
                  bool last_row);
   int32_t layer_attention(const Decoder& d, int32_t x, int32_t table);
   int32_t layer_ffn(const Decoder& d, int32_t x);
-  int32_t norm(int32_t x);
-  void finish(int32_t x);
+  int32_t norm(int32_t x, uint32_t heads = 1);
+  int32_t general(Random* random, int32_t x, int32_t partner);
+  void finish(int32_t x, bool last_row = true, bool capped = false);
 
   uint32_t vocab_, context_, chunk_;
   std::vector<Entry> tensors_;

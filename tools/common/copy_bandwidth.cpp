@@ -5,12 +5,13 @@
 #include <cstring>
 #include <vector>
 
-#include "rt/kernels/add.h"
+#include "rt/kernels/elementwise.h"
 #include "rt/plan/place.h"
 #include "rt/record/commands.h"
 #include "rt/record/pipelines.h"
 #include "rt/record/upload.h"
 #include "rt/vk/host_memory.h"
+#include "spirv/elementwise.push.h"
 #include "spirv/step_state.h"
 #include "tools/common/failure.h"
 
@@ -77,8 +78,9 @@ class Bench {
     need(choose_memory(&plan_, &error_), error_);
 
     Dispatch dispatch{};
-    need(call_add(plan_.caps, {.tokens = rows, .columns = kColumns}, &dispatch.call, &error_),
-         error_);
+    const ElementwiseArgs add{
+        .tokens = rows, .columns = kColumns, .function = FUNCTION_ADD, .operand = OPERAND_SAME};
+    need(call_elementwise(plan_.caps, add, &dispatch.call, &error_), error_);
     dispatch.barrier_before = true;
     dispatch.binding_count = 4;
     dispatch.bindings[0] = {Operand::step, true, false, 0, 3, 0, plan_.step.bytes};

@@ -85,6 +85,36 @@ TEST(RmsNorm, of_a_zero_row_is_zero) {
   EXPECT_EQ(out, std::vector<uint32_t>(64, 0));
 }
 
+// Slices of every alignment: the mean is that of a slice, the weight begins anew in each.
+TEST(RmsNorm, normalises_each_head_on_its_own) {
+  NBL_REQUIRE_GPU(gpu);
+  Caps one_lane = gpu->caps();
+  one_lane.features &= ~uint32_t{kScalarLoads};
+  const struct {
+    uint32_t heads, dim, tokens, live;
+  } cases[] = {{2, 1, 3, 2},  {31, 1, 2, 2},  {2, 2, 5, 5},    {7, 3, 3, 3},  {3, 4, 2, 1},
+               {8, 8, 4, 3},  {5, 12, 3, 3},  {3, 31, 17, 16}, {3, 33, 2, 2}, {16, 64, 3, 2},
+               {9, 80, 2, 2}, {2, 128, 1, 1}, {5, 257, 3, 2}};
+  for (const Caps& caps : {gpu->caps(), gpu->floor_of_caps(), one_lane}) {
+    for (const auto& c : cases) {
+      const uint32_t columns = c.heads * c.dim;
+      Random random(columns + c.live);
+      const auto x = random.normals(size_t{c.tokens} * columns);
+      const auto weight = random.normals(c.dim);
+      std::vector<uint32_t> out(size_t{c.tokens} * row_stride(columns), kPoison);
+      KernelCall call;
+      ASSERT_TRUE(call_rms_norm(caps, {c.tokens, columns, 1e-5f, c.heads}, &call, nullptr).ok());
+      ASSERT_EQ(gpu->run(call, {reads(step_words(0, c.live)),
+                                reads(activation_words(x, c.tokens, columns)),
+                                reads(activation_words(weight, 1, c.dim)), writes(out)}),
+                "");
+      const auto got = live_rows(out, c.live, columns);
+      EXPECT_LT(relative_error(reference(x, weight, c.live * c.heads, 1e-5f), got), kLimit)
+          << c.heads << " heads of " << c.dim << " variant " << kVariants[call.variant].name;
+    }
+  }
+}
+
 TEST(RmsNorm, folds_its_grid) {
   KernelCall call;
   ASSERT_TRUE(call_rms_norm(floor_caps(), {100000, 32, 1e-5f}, &call, nullptr).ok());
