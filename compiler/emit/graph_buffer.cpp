@@ -40,8 +40,14 @@ Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {
   const auto name = builder.CreateString(op.name);
   const auto inputs = builder.CreateVector(op.inputs);
   const auto outputs = builder.CreateVector(op.outputs);
+  // Ops of other kinds leave the function out.
+  Offset<flatbuffers::String> function;
+  if (op.function != Function::none) {
+    function = builder.CreateSharedString(name_of(kFunctionNames, op.function));
+  }
   return fb::CreateOp(builder, kind, name, inputs, outputs, op.eps, op.scale, op.heads, op.kv_heads,
-                      op.head_dim, op.rotary_dim, op.rope_half, op.swiglu, op.last_row);
+                      op.head_dim, op.rotary_dim, op.rope_half, op.swiglu, op.last_row, function,
+                      op.alpha, op.offset);
 }
 
 Offset<fb::Tokenizer> pack(FlatBufferBuilder& builder, const TokenizerData& tokenizer) {

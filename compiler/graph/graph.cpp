@@ -29,6 +29,11 @@ std::string attributes(const GraphOp& op) {
   if (op.rope_half) text += " rope_half";
   if (op.swiglu) text += " swiglu";
   if (op.last_row) text += " last_row";
+  if (op.function != Function::none) {
+    text += fmt::format(" function={}", kFunctionNames[static_cast<size_t>(op.function)]);
+  }
+  if (op.alpha != 0) text += fmt::format(" alpha={:g}", op.alpha);
+  if (op.offset != 0) text += fmt::format(" offset={}", op.offset);
   return text;
 }
 

@@ -29,7 +29,7 @@ struct GraphTensor {
 
 struct GraphOp {
   OpKind kind = OpKind::add;
-  std::string name;
+  std::string name = {};
   std::vector<int32_t> inputs =
       {};  // tensor indices or kAbsent; absent ones at the end may be left out
   std::vector<int32_t> outputs = {};
@@ -42,6 +42,9 @@ struct GraphOp {
   bool rope_half = false;
   bool swiglu = false;
   bool last_row = false;
+  Function function = Function::none;
+  float alpha = 0;
+  uint32_t offset = 0;
 
   int32_t input(size_t slot) const { return slot < inputs.size() ? inputs[slot] : kAbsent; }
 };

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <optional>
 
 #include "compiler/graph/graph.h"
+#include "rt/model/check.h"
 
 namespace nbl::compiler {
 namespace {
@@ -136,8 +138,80 @@ void check_rope(const Operands& in, const GraphOp& op, uint32_t context) {
   check_cache(in, op, in.output(2, Role::state, DType::f16, 3));
 }
 
+void check_rms_norm(const Operands& in, const GraphOp& op) {
+  in.count(2, 2, 1);
+  const uint32_t columns = in.activation(0);
+  const uint32_t heads = op.heads == 0 ? 1 : op.heads;
+  in.require(columns % heads == 0, "{} columns are no {} equal slices", columns, heads);
+  in.equal("weight length", in.vector(1), columns / heads);
+  in.equal("columns", in.result(0), columns);
+  in.require(op.eps > 0, "eps is {}", op.eps);
+}
+
+// b of a function of two, where it is a tensor.
+void check_second(const Operands& in, const Graph& graph, const GraphOp& op, uint32_t columns) {
+  if (graph.tensor(op.input(1)).role == Role::weight) {
+    const uint32_t length = in.vector(1);
+    in.require(length > 0 && columns % length == 0,
+               "a weight of {} does not repeat over {} columns", length, columns);
+  } else {
+    const uint32_t length = in.activation(1);
+    in.require(length == columns || length == 1, "second columns is {}, {} or 1 wanted", length,
+               columns);
+  }
+  if (op.function == Function::add || op.function == Function::sub) {
+    in.require(op.alpha != 0, "alpha is 0, which leaves the second operand out");
+  } else {
+    in.require(op.alpha == 0 || op.alpha == 1, "alpha is {}; only add and sub have one beside b",
+               op.alpha);
+  }
+}
+
+void check_elementwise(const Operands& in, const Graph& graph, const GraphOp& op) {
+  in.count(1, 2, 1);
+  in.require(std::isfinite(op.alpha), "alpha is {}", op.alpha);
+  const uint32_t columns = in.activation(0);
+  in.equal("columns", in.result(0), columns);
+  if (!is_binary(op.function)) {
+    in.require(!in.has(1) && op.alpha == 0, "{} takes one operand",
+               kFunctionNames[static_cast<size_t>(op.function)]);
+  } else if (in.has(1)) {
+    check_second(in, graph, op, columns);
+  }
+}
+
+void check_cat(const Operands& in, const GraphOp& op) {
+  in.count(2, 4, 1);
+  uint64_t columns = 0;
+  for (size_t i = 0; i < op.inputs.size(); ++i)
+    columns += in.activation(i);
+  in.equal("columns", in.result(0), columns);
+}
+
+// slice, permute and softmax.
+void check_columns(const Operands& in, const GraphOp& op) {
+  in.count(1, 1, 1);
+  const uint32_t columns = in.activation(0);
+  const uint32_t out = in.result(0);
+  if (op.kind == OpKind::slice) {
+    in.require(uint64_t{op.offset} + out <= columns, "columns {} to {} of {} are asked for",
+               op.offset, uint64_t{op.offset} + out, columns);
+    return;
+  }
+  in.equal("columns", out, columns);
+  if (op.kind == OpKind::permute) {
+    in.require(op.heads > 0 && op.head_dim > 0, "{} heads of {} columns", op.heads, op.head_dim);
+    in.equal("columns", columns, uint64_t{op.heads} * op.head_dim);
+  } else {
+    in.require(op.scale > 0 && std::isfinite(op.scale), "scale is {}", op.scale);
+  }
+}
+
 void check_op(const Graph& graph, const GraphOp& op) {
   const Operands in(graph, op);
+  const bool has_function = op.function != Function::none;
+  in.require(has_function == (op.kind == OpKind::elementwise), "it has {} function",
+             has_function ? "a" : "no");
   switch (op.kind) {
     case OpKind::embedding_q4gsw: {
       in.count(2, 2, 1);
@@ -148,10 +222,7 @@ void check_op(const Graph& graph, const GraphOp& op) {
       break;
     }
     case OpKind::rms_norm:
-      in.count(2, 2, 1);
-      in.equal("weight length", in.vector(1), in.activation(0));
-      in.equal("columns", in.result(0), in.activation(0));
-      in.require(op.eps > 0, "eps is {}", op.eps);
+      check_rms_norm(in, op);
       break;
     case OpKind::linear_q4gsw:
       check_linear(in, op);
@@ -179,6 +250,17 @@ void check_op(const Graph& graph, const GraphOp& op) {
       in.count(1, 1, 0);
       in.equal("columns", in.activation(0), graph.vocab_size);
       break;
+    case OpKind::elementwise:
+      check_elementwise(in, graph, op);
+      break;
+    case OpKind::slice:
+    case OpKind::permute:
+    case OpKind::softmax:
+      check_columns(in, op);
+      break;
+    case OpKind::cat:
+      check_cat(in, op);
+      break;
   }
 }
 
@@ -203,6 +285,27 @@ void check_order(const Graph& graph, const GraphOp& op, std::vector<bool>* writt
   }
 }
 
+// After a linear of the last row alone there is one row: what comes then works on it and on nothing
+// from before.
+void check_rows(const Graph& graph, const GraphOp& op, std::vector<bool>* one_row, bool* any) {
+  if (*any) {
+    if (!is_row_op(op.kind)) {
+      throw Malformed{fmt::format("op {} ({}) comes after a linear of the last row", op.name,
+                                  kOpKindNames[static_cast<size_t>(op.kind)])};
+    }
+    for (const int32_t index : op.inputs) {
+      if (index == kAbsent || graph.tensor(index).role != Role::activation) continue;
+      if ((*one_row)[static_cast<size_t>(index)]) continue;
+      throw Malformed{fmt::format("op {} reads {} after a linear of the last row", op.name,
+                                  graph.tensor(index).name)};
+    }
+  }
+  *any = *any || op.last_row;
+  if (!*any) return;
+  for (const int32_t index : op.outputs)
+    (*one_row)[static_cast<size_t>(index)] = true;
+}
+
 void check_tensor(const Graph& graph, const GraphTensor& tensor) {
   const bool is_weight = tensor.role == Role::weight;
   if (is_weight != (tensor.constant != nullptr)) {
@@ -220,11 +323,14 @@ void check_tensor(const Graph& graph, const GraphTensor& tensor) {
 std::string verify(const Graph& graph) {
   try {
     std::vector<bool> written(graph.tensors.size());
+    std::vector<bool> one_row(graph.tensors.size());
+    bool any_one_row = false;
     for (const GraphTensor& tensor : graph.tensors)
       check_tensor(graph, tensor);
     for (size_t i = 0; i < graph.ops.size(); ++i) {
       check_order(graph, graph.ops[i], &written);
       check_op(graph, graph.ops[i]);
+      check_rows(graph, graph.ops[i], &one_row, &any_one_row);
       if ((graph.ops[i].kind == OpKind::sample) != (i + 1 == graph.ops.size())) {
         throw Malformed{"the graph does not end in its one sample op"};
       }

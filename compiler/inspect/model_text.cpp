@@ -44,6 +44,11 @@ std::string attributes_of(const Op& op) {
   if (op.head_dim != 0) text += fmt::format(" x {}", op.head_dim);
   if (op.swiglu) text += " swiglu";
   if (op.last_row) text += " last_row";
+  if (op.function != Function::none) {
+    text += fmt::format(" {}", kFunctionNames[static_cast<size_t>(op.function)]);
+  }
+  if (op.alpha != 0) text += fmt::format(" alpha={:g}", op.alpha);
+  if (op.offset != 0) text += fmt::format(" offset={}", op.offset);
   return text;
 }
 
@@ -157,6 +162,10 @@ nlohmann::json model_json(const Model& model) {
                            {"name", op.name},
                            {"inputs", std::vector(op.inputs, op.inputs + op.input_count)},
                            {"outputs", std::vector(op.outputs, op.outputs + op.output_count)}});
+    if (op.function != Function::none) {
+      json["ops"].back()["function"] = kFunctionNames[static_cast<size_t>(op.function)];
+      json["ops"].back()["alpha"] = op.alpha;
+    }
   }
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);
