@@ -17,7 +17,8 @@ bool takes_norm(const GraphOp& op, int32_t normed) {
 int fuse_norm(Graph* graph) {
   int applied = 0;
   for (size_t i = 0; i < graph->ops.size(); ++i) {
-    if (graph->ops[i].kind != OpKind::rms_norm) continue;
+    // A linear's norm is one over the whole row.
+    if (graph->ops[i].kind != OpKind::rms_norm || graph->ops[i].heads > 1) continue;
     const GraphOp norm = graph->ops[i];
     const std::vector<size_t> users = graph->users(norm.outputs[0]);
     const bool all_take = std::ranges::all_of(

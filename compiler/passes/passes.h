@@ -16,6 +16,10 @@ namespace nbl::compiler {
 // embedding, above all.
 int tie_weights(Graph* graph);
 
+// Functions that have an op of their own become it, so that the passes behind this one see it: the
+// sum of two activations becomes add, silu(gate) * up becomes swiglu, x * sigmoid(x) becomes silu.
+int lower_elementwise(Graph* graph);
+
 // q, k and v linears of the same x, the rotation of q and k and the two cache writes become one
 // linear over the stacked rows and one rope_update_cache. It is one rewrite because a graph has no
 // op that splits a tensor: half of it would have no meaning.
