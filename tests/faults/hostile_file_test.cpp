@@ -60,7 +60,10 @@ bool computes_something_else(const Model& a, const Model& b) {
                                  double(o.rotary_dim),
                                  double(o.rope_half),
                                  double(o.swiglu),
-                                 double(o.last_row)};
+                                 double(o.last_row),
+                                 double(o.function),
+                                 o.alpha,
+                                 double(o.offset)};
     facts.insert(facts.end(), std::begin(o.inputs), std::end(o.inputs));
     facts.insert(facts.end(), std::begin(o.outputs), std::end(o.outputs));
     return facts;
