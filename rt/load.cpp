@@ -75,15 +75,42 @@ Status check_numbers(const fb::Model& root, Error* error) {
   return {};
 }
 
+bool is_one_of(const flatbuffers::String* text, std::span<const std::string_view> names) {
+  for (const std::string_view name : names) {
+    if (text != nullptr && name == std::string_view(text->c_str(), text->size())) return true;
+  }
+  return false;
+}
+
+const char* name_of(const flatbuffers::String* text) {
+  return text == nullptr ? "a tokenizer without a splitter" : text->c_str();
+}
+
+uint64_t size_of(const flatbuffers::Vector<uint32_t>* vector) {
+  return vector == nullptr ? 0 : vector->size();
+}
+
 Status check_text(const Model& model, Error* error) {
   const fb::Tokenizer* t = model.root()->tokenizer();
   if (t == nullptr) return {};
-  const TokenizerSizes sizes{t->pieces()->size(), t->offsets()->size(), t->scores()->size(),
-                             t->types()->size(),  t->sorted()->size(),  t->byte_tokens()->size()};
-  if (std::string_view(t->kind()->c_str(), t->kind()->size()) != "spm") {
-    return fail(error, Code::unknown_layout, 0, t->kind()->c_str());
+  if (!is_one_of(t->kind(), kTokenizerKindNames)) {
+    return fail(error, Code::unknown_layout, 0, name_of(t->kind()));
   }
   TokenizerTables tables{};
+  if (is_one_of(t->kind(), std::span(kTokenizerKindNames).last(1))) {  // bpe
+    if (!is_one_of(t->splitter(), kSplitterNames)) {
+      return fail(error, Code::unknown_layout, 0, name_of(t->splitter()));
+    }
+    if (t->merge_first() == nullptr || t->merge_right() == nullptr ||
+        t->merge_result() == nullptr || t->merge_rank() == nullptr) {
+      return fail(error, Code::bad_tokenizer, 0, "merge tables", 0, 4);
+    }
+  }
+  const TokenizerSizes sizes{t->pieces()->size(),        t->offsets()->size(),
+                             t->scores()->size(),        t->types()->size(),
+                             t->sorted()->size(),        t->byte_tokens()->size(),
+                             size_of(t->merge_first()),  size_of(t->merge_right()),
+                             size_of(t->merge_result()), size_of(t->merge_rank())};
   model.tokenizer(&tables);
   return check_tokenizer(tables, sizes, error);
 }

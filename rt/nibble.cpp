@@ -6,7 +6,7 @@
 #include "rt/engine.h"
 #include "rt/kernels/variants.h"
 #include "rt/text/detokenize.h"
-#include "rt/text/spm.h"
+#include "rt/text/encode.h"
 #include "rt/vk/result.h"
 
 struct nbl_engine : nbl::Engine {};
@@ -248,12 +248,12 @@ int nbl_is_stop_token(const nbl_engine* engine, uint32_t token) {
 }
 
 size_t nbl_tokenize_scratch_bytes(size_t text_bytes) {
-  return spm_scratch_bytes(text_bytes);
+  return encode_scratch_bytes(text_bytes);
 }
 
-nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes, int add_bos,
-                        void* scratch, size_t scratch_bytes, uint32_t* tokens, size_t capacity,
-                        size_t* count, nbl_error* error) {
+nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes,
+                        uint32_t flags, void* scratch, size_t scratch_bytes, uint32_t* tokens,
+                        size_t capacity, size_t* count, nbl_error* error) {
   if (text == nullptr && text_bytes > 0) return missing("text", error);
   if (scratch == nullptr) return missing("scratch", error);
   if (tokens == nullptr && capacity > 0) return missing("tokens", error);
@@ -262,9 +262,11 @@ nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_
   TokenizerTables tables{};
   Status status = tokenizer_of(engine, &tables, &facts);
   if (status.ok()) {
-    status = spm_encode(tables, {text, text_bytes}, add_bos != 0,
-                        {static_cast<std::byte*>(scratch), scratch_bytes}, {tokens, capacity},
-                        count, &facts);
+    const EncodeOptions options{.add_bos = (flags & NBL_TOKENIZE_BOS) != 0,
+                                .special = (flags & NBL_TOKENIZE_SPECIAL) != 0};
+    status = encode(tables, {text, text_bytes}, options,
+                    {static_cast<std::byte*>(scratch), scratch_bytes}, {tokens, capacity}, count,
+                    &facts);
   }
   return report(status, facts, error);
 }

@@ -197,13 +197,17 @@ void nbl_get_info(const nbl_engine* engine, nbl_info* info);
 int nbl_is_stop_token(const nbl_engine* engine, uint32_t token);
 
 /* Text to token ids. Writes at most `capacity` ids; *count is the number written. `scratch` is
- * working memory of at least nbl_tokenize_scratch_bytes(text_bytes), 8-byte aligned. add_bos puts
- * the model's BOS in front where it has one and wants it. Errors: no_tokenizer, output_too_small.
- */
+ * working memory of at least nbl_tokenize_scratch_bytes(text_bytes), 8-byte aligned. Errors:
+ * no_tokenizer, output_too_small. */
+enum {
+  NBL_TOKENIZE_BOS = 1u << 0, /* the model's BOS in front, where it has one and wants it */
+  NBL_TOKENIZE_SPECIAL =
+      1u << 1, /* control tokens written in the text, such as <|eot_id|>, count */
+};
 size_t nbl_tokenize_scratch_bytes(size_t text_bytes);
-nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes, int add_bos,
-                        void* scratch, size_t scratch_bytes, uint32_t* tokens, size_t capacity,
-                        size_t* count, nbl_error* error);
+nbl_status nbl_tokenize(const nbl_engine* engine, const char* text, size_t text_bytes,
+                        uint32_t flags, void* scratch, size_t scratch_bytes, uint32_t* tokens,
+                        size_t capacity, size_t* count, nbl_error* error);
 
 /* Token ids to text, one at a time. Bytes of an incomplete UTF-8 character are held back until it
  * is complete; nbl_detokenize_flush() gives what is left. A zeroed decoder starts a text. `text`

@@ -89,10 +89,10 @@ class Engine {
   static size_t tokenize_scratch_bytes(size_t text_bytes) {
     return nbl_tokenize_scratch_bytes(text_bytes);
   }
-  nbl_status tokenize(std::string_view text, bool add_bos, std::span<std::byte> scratch,
+  nbl_status tokenize(std::string_view text, uint32_t flags, std::span<std::byte> scratch,
                       std::span<uint32_t> tokens, size_t* count, nbl_error* error = nullptr) const {
-    return nbl_tokenize(engine_, text.data(), text.size(), add_bos ? 1 : 0, scratch.data(),
-                        scratch.size(), tokens.data(), tokens.size(), count, error);
+    return nbl_tokenize(engine_, text.data(), text.size(), flags, scratch.data(), scratch.size(),
+                        tokens.data(), tokens.size(), count, error);
   }
   size_t max_piece_bytes() const { return nbl_max_piece_bytes(engine_); }
   nbl_status detokenize(nbl_decoder* decoder, uint32_t token, std::span<char> text, size_t* length,

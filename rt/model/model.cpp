@@ -110,7 +110,7 @@ std::span<const uint32_t> Model::stop_tokens() const {
 bool Model::tokenizer(TokenizerTables* tables) const {
   const fb::Tokenizer* t = root_->tokenizer();
   if (t == nullptr) return false;
-  tables->count = t->scores()->size();
+  tables->count = t->types()->size();
   tables->pieces = t->pieces()->data();
   tables->offsets = t->offsets()->data();
   tables->scores = t->scores()->data();
@@ -122,6 +122,16 @@ bool Model::tokenizer(TokenizerTables* tables) const {
   tables->unknown = t->unknown();
   tables->add_bos = t->add_bos();
   tables->add_space_prefix = t->add_space_prefix();
+  tables->kind = from_name<TokenizerKind>(t->kind(), kTokenizerKindNames);
+  tables->splitter = Splitter::gpt2;
+  if (tables->kind != TokenizerKind::bpe) return true;
+  tables->splitter = from_name<Splitter>(t->splitter(), kSplitterNames);
+  tables->whole_words = t->whole_words();
+  tables->merge_count = t->merge_right()->size();
+  tables->merge_first = t->merge_first()->data();
+  tables->merge_right = t->merge_right()->data();
+  tables->merge_result = t->merge_result()->data();
+  tables->merge_rank = t->merge_rank()->data();
   return true;
 }
 

@@ -27,13 +27,19 @@ struct TokenizerSizes {
   uint64_t types;
   uint64_t sorted;
   uint64_t byte_tokens;
+  uint64_t merge_first;
+  uint64_t merge_right;
+  uint64_t merge_result;
+  uint64_t merge_rank;
 };
 
 // Checks everything that encoding and decoding rely on: each vector has its length (count + 1
-// offsets, count scores, types and sorted, 256 byte tokens); offsets ascend inside `pieces`; scores
-// are no NaN; types are known; `sorted` holds each id once, strictly ascending by (bytes, id); ids
-// are in range; and every byte has a token or there is an unknown token, so that any text can be
-// encoded.
+// offsets, count scores (bpe: none), types and sorted, 256 byte tokens); offsets ascend inside
+// `pieces`; scores are no NaN; types are known; `sorted` holds each id once, strictly ascending by
+// (bytes, id); ids are in range; and (spm) every byte has a token or there is an unknown token, so
+// that any text can be encoded. Merges (bpe): merge_first ascends from 0 to their number, those of
+// one token ascend by what is on their right, ids are in range, and a result is as long as its two
+// parts.
 //
 // Errors   bad_tokenizer: name = the table, value = what was found, limit = what it must stay below
 //          or be equal to.

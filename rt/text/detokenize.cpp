@@ -59,8 +59,10 @@ std::string_view source_of(const TokenizerTables& tables, uint32_t token, const 
   }
 }
 
-bool begins_with_mark(std::string_view text) {
-  return text.size() >= 3 && memcmp(text.data(), kSpaceMark, 3) == 0;
+// Pieces of byte-level BPE are the bytes of the text; others write U+2581 for a space.
+bool begins_with_mark(const TokenizerTables& tables, std::string_view text) {
+  return tables.kind == TokenizerKind::spm && text.size() >= 3 &&
+         memcmp(text.data(), kSpaceMark, 3) == 0;
 }
 
 }  // namespace
@@ -89,10 +91,10 @@ Status detokenize(const TokenizerTables& tables, Decoder* decoder, uint32_t toke
   }
   const bool first = decoder->begun == 0 && !source.empty();
   if (first) decoder->begun = 1;
-  if (first && tables.add_space_prefix && begins_with_mark(source)) source.remove_prefix(3);
+  if (first && tables.add_space_prefix && begins_with_mark(tables, source)) source.remove_prefix(3);
   Output output{decoder, text.data(), 0};
   while (!source.empty()) {
-    const bool mark = begins_with_mark(source);
+    const bool mark = begins_with_mark(tables, source);
     output.put(mark ? uint8_t{' '} : static_cast<uint8_t>(source.front()));
     source.remove_prefix(mark ? 3 : 1);
   }

@@ -208,8 +208,9 @@ std::vector<uint32_t> TestEngine::tokenize(std::string_view text, bool add_bos) 
   std::vector<uint64_t> scratch(nbl_tokenize_scratch_bytes(text.size()) / 8 + 1);
   size_t count = 0;
   nbl_error error = {};
-  check(nbl_tokenize(engine_, text.data(), text.size(), add_bos ? 1 : 0, scratch.data(),
-                     scratch.size() * 8, tokens.data(), tokens.size(), &count, &error),
+  check(nbl_tokenize(engine_, text.data(), text.size(), add_bos ? uint32_t{NBL_TOKENIZE_BOS} : 0u,
+                     scratch.data(), scratch.size() * 8, tokens.data(), tokens.size(), &count,
+                     &error),
         error);
   tokens.resize(count);
   return tokens;

@@ -45,7 +45,7 @@ std::vector<uint32_t> EngineSession::tokenize(std::string_view text) {
   std::vector<std::byte> scratch(nibble::Engine::tokenize_scratch_bytes(text.size()) + 8);
   size_t count = 0;
   nbl_error error = {};
-  check(engine_.tokenize(text, true, scratch, tokens, &count, &error), error);
+  check(engine_.tokenize(text, NBL_TOKENIZE_BOS, scratch, tokens, &count, &error), error);
   tokens.resize(count);
   return tokens;
 }

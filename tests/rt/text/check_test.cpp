@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 
+#include "rt/text/bpe.h"
 #include "rt/text/detokenize.h"
 #include "rt/text/spm.h"
 #include "tests/support/vocab.h"
@@ -123,7 +124,8 @@ TEST(CheckTokenizer, lets_through_only_tables_that_encode_and_decode_safely) {
     std::vector<std::byte> scratch(spm_scratch_bytes(text.size()));
     std::vector<uint32_t> ids(text.size() + 20);
     size_t count = 0;
-    ASSERT_TRUE(spm_encode(vocab.tables(), text, true, scratch, ids, &count, nullptr).ok());
+    ASSERT_TRUE(
+        spm_encode(vocab.tables(), text, {.add_bos = true}, scratch, ids, &count, nullptr).ok());
     Decoder decoder{};
     std::vector<char> out(max_piece_bytes(vocab.tables()) + 3);
     for (size_t i = 0; i < count; ++i) {
@@ -131,6 +133,68 @@ TEST(CheckTokenizer, lets_through_only_tables_that_encode_and_decode_safely) {
       ASSERT_LT(ids[i], vocab.pieces.size());
       ASSERT_TRUE(detokenize(vocab.tables(), &decoder, ids[i], out, &length, nullptr).ok());
     }
+  }
+  EXPECT_GT(accepted, 100);
+}
+
+TestVocab good_bpe_vocab() {
+  TestVocab vocab;
+  vocab.add_byte_pieces();
+  const uint32_t ab = vocab.merge('a', 'b');
+  vocab.merge('a', 'a');
+  vocab.merge(ab, 'a');
+  vocab.merge(ab, ab);
+  vocab.add("<tool>", 0, kPieceUser);
+  vocab.finish();
+  return vocab;
+}
+
+TEST(CheckTokenizer, refuses_every_wrong_table_of_merges_by_name) {
+  EXPECT_EQ(check(good_bpe_vocab()), Code::ok);
+  const std::pair<const char*, std::function<void(TestVocab*)>> cases[] = {
+      {"merge_first", [](TestVocab* v) { v->merge_first.pop_back(); }},
+      {"merge_result", [](TestVocab* v) { v->merge_result.pop_back(); }},
+      {"merge_rank", [](TestVocab* v) { v->merge_rank.push_back(0); }},
+      {"merge_first's ends", [](TestVocab* v) { v->merge_first.front() = 1; }},
+      {"merge_first's ends", [](TestVocab* v) { v->merge_first.back() += 1; }},
+      {"merge_first", [](TestVocab* v) { v->merge_first['a'] = 0xffffffffu; }},
+      {"merge_first", [](TestVocab* v) { v->merge_first['c'] = 0; }},
+      {"merge's right token", [](TestVocab* v) { v->merge_right[1] = 1u << 30; }},
+      {"merge's result", [](TestVocab* v) { v->merge_result[0] = 1u << 30; }},
+      {"unsorted merge", [](TestVocab* v) { v->merge_right[1] = v->merge_right[0]; }},
+      {"length of a merge's result", [](TestVocab* v) { v->merge_result[0] = 'z'; }},
+  };
+  for (const auto& [name, spoil] : cases) {
+    TestVocab vocab = good_bpe_vocab();
+    spoil(&vocab);
+    Error error;
+    EXPECT_EQ(check_tokenizer(vocab.tables(), vocab.sizes(), &error).code(), Code::bad_tokenizer)
+        << name;
+    EXPECT_STREQ(error.name, name);
+  }
+}
+
+TEST(CheckTokenizer, lets_through_only_merges_that_encode_safely) {
+  const uint32_t seed = 20240607;
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  int accepted = 0;
+  for (int round = 0; round < 4000; ++round) {
+    TestVocab vocab = good_bpe_vocab();
+    std::vector<uint32_t>* const tables[] = {&vocab.merge_first, &vocab.merge_right,
+                                             &vocab.merge_result, &vocab.merge_rank};
+    std::vector<uint32_t>& table = *tables[random() % 4];
+    table[random() % table.size()] = random() % 3 == 0 ? random() : random() % 262;
+    if (random() % 2 == 0) vocab.byte_tokens['a'] = static_cast<int32_t>(random() % 261) - 1;
+    if (check(vocab) != Code::ok) continue;
+    ++accepted;
+    const std::string text = "aab ab\xff\xfe\x80 baba <tool>abab";
+    std::vector<std::byte> scratch(bpe_scratch_bytes(text.size()));
+    std::vector<uint32_t> ids(text.size());
+    size_t count = 0;
+    ASSERT_TRUE(bpe_encode(vocab.tables(), text, {}, scratch, ids, &count, nullptr).ok());
+    for (size_t i = 0; i < count; ++i)
+      ASSERT_LT(ids[i], vocab.pieces.size());
   }
   EXPECT_GT(accepted, 100);
 }

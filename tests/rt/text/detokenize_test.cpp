@@ -183,7 +183,8 @@ std::string round_trip(const TestVocab& vocab, const std::string& text, bool add
   std::vector<std::byte> scratch(spm_scratch_bytes(text.size()));
   std::vector<uint32_t> ids(text.size() + 2);
   size_t count = 0;
-  EXPECT_TRUE(spm_encode(vocab.tables(), text, add_bos, scratch, ids, &count, nullptr).ok());
+  EXPECT_TRUE(
+      spm_encode(vocab.tables(), text, {.add_bos = add_bos}, scratch, ids, &count, nullptr).ok());
   Text back{vocab};
   std::string out;
   for (size_t i = 0; i < count; ++i)

@@ -29,7 +29,7 @@ Ids encode(const TestVocab& vocab, const std::string& text, bool add_bos = false
   Ids out(text.size() + 4);
   size_t count = 12345;
   Error error;
-  const Status status = spm_encode(vocab.tables(), text, add_bos,
+  const Status status = spm_encode(vocab.tables(), text, {.add_bos = add_bos},
                                    std::span(scratch).first(scratch_bytes), out, &count, &error);
   EXPECT_TRUE(status.ok()) << code_name(status.code());
   for (size_t i = scratch_bytes; i < scratch.size(); ++i) {
@@ -151,7 +151,7 @@ TEST(SpmEncode, leaves_its_outputs_untouched_on_every_error) {
   for (size_t capacity = 0; capacity <= all.size(); ++capacity) {
     Ids out(all.size() + 1, 777);
     size_t count = 555;
-    const Status status = spm_encode(vocab.tables(), text, true, scratch,
+    const Status status = spm_encode(vocab.tables(), text, {.add_bos = true}, scratch,
                                      std::span(out).first(capacity), &count, &error);
     if (capacity == all.size()) {
       EXPECT_TRUE(status.ok());
@@ -168,13 +168,13 @@ TEST(SpmEncode, leaves_its_outputs_untouched_on_every_error) {
   Ids out(100, 777);
   size_t count = 555;
   const size_t needed = spm_scratch_bytes(text.size());
-  EXPECT_EQ(spm_encode(vocab.tables(), text, true, std::span(scratch).first(needed - 1), out,
-                       &count, &error)
+  EXPECT_EQ(spm_encode(vocab.tables(), text, {.add_bos = true},
+                       std::span(scratch).first(needed - 1), out, &count, &error)
                 .code(),
             Code::output_too_small);
   EXPECT_EQ(error.value, needed);
-  EXPECT_EQ(spm_encode(vocab.tables(), text, true, std::span(scratch).subspan(1, needed), out,
-                       &count, &error)
+  EXPECT_EQ(spm_encode(vocab.tables(), text, {.add_bos = true},
+                       std::span(scratch).subspan(1, needed), out, &count, &error)
                 .code(),
             Code::bad_argument);
   EXPECT_EQ(count, 555u);
