@@ -21,6 +21,17 @@ struct InspectOptions {
 // Prints what a model file holds and, for a board, what its device would do.
 void run_inspect(const InspectOptions& options);
 
+struct TokenizeOptions {
+  std::filesystem::path input;  // a model file, a checkpoint or a vocabulary
+  std::filesystem::path texts;
+  bool add_bos = false;
+  bool special = false;
+};
+
+// Prints the token ids of each text of a file, a line a text. Texts end with the line
+// __ggml_vocab_test__; a file without it is one text.
+void run_tokenize(const TokenizeOptions& options);
+
 struct PerplexityOptions {
   std::filesystem::path input;
   std::filesystem::path text;

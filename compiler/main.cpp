@@ -23,6 +23,8 @@ const char* const kExamples =
     "      A Hugging Face folder; coarser scales for a smaller file, a longer context.\n"
     "  nibblec inspect model.nbl --board rpi5\n"
     "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
+    "  nibblec tokenize model.nbl --file texts.txt\n"
+    "      The token ids of texts, as the device computes them.\n"
     "  nibblec perplexity stories260K.bin --tokenizer tok512.bin --text story.txt\n"
     "      What 4-bit weights cost in accuracy.\n";
 
@@ -76,6 +78,17 @@ void add_perplexity(CLI::App* app, PerplexityOptions* options) {
       ->capture_default_str();
 }
 
+void add_tokenize(CLI::App* app, TokenizeOptions* options) {
+  app->add_option("input", options->input, "Model file, GGUF file, or vocabulary")->required();
+  app->add_option("--file", options->texts,
+                  "Texts, each ended by a line __ggml_vocab_test__; without one, a single text")
+      ->required()
+      ->check(CLI::ExistingFile);
+  app->add_flag("--bos", options->add_bos, "Put the BOS token in front, where the model wants it");
+  app->add_flag("--special", options->special,
+                "Control tokens written in the text, such as <|eot_id|>, stand for themselves");
+}
+
 int run(int argc, char** argv) {
   CLI::App app("nibblec compiles 4-bit language models for the nibble runtime.", "nibblec");
   app.footer(kExamples);
@@ -83,11 +96,15 @@ int run(int argc, char** argv) {
   CompileOptions compile_options;
   InspectOptions inspect_options;
   PerplexityOptions perplexity_options;
+  TokenizeOptions tokenize_options;
   bool no_fuse = false;
   CLI::App* compile = app.add_subcommand("compile", "Turn a checkpoint into a model file");
   CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a model file");
   CLI::App* perplexity =
       app.add_subcommand("perplexity", "Compare float32 and 4-bit weights on a text");
+  CLI::App* tokenize =
+      app.add_subcommand("tokenize", "Print the token ids of texts, as the device computes them");
+  add_tokenize(tokenize, &tokenize_options);
   add_compile(compile, &compile_options, &no_fuse);
   add_inspect(inspect, &inspect_options);
   add_perplexity(perplexity, &perplexity_options);
@@ -102,6 +119,7 @@ int run(int argc, char** argv) {
   if (compile->parsed()) run_compile(compile_options);
   if (inspect->parsed()) run_inspect(inspect_options);
   if (perplexity->parsed()) run_perplexity(perplexity_options);
+  if (tokenize->parsed()) run_tokenize(tokenize_options);
   return 0;
 }
 

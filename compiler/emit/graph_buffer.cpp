@@ -52,16 +52,27 @@ Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {
 
 Offset<fb::Tokenizer> pack(FlatBufferBuilder& builder, const TokenizerData& tokenizer) {
   const TokenizerVectors tables = tokenizer_vectors(tokenizer);
-  const auto kind = builder.CreateString(tokenizer.kind);
+  const bool bpe = tokenizer.kind == TokenizerKind::bpe;
+  const auto vector_of = [&](const std::vector<uint32_t>& values) {
+    return bpe ? builder.CreateVector(values) : Offset<flatbuffers::Vector<uint32_t>>();
+  };
+  const auto kind = builder.CreateString(name_of(kTokenizerKindNames, tokenizer.kind));
   const auto pieces = builder.CreateVector(tables.pieces);
   const auto offsets = builder.CreateVector(tables.offsets);
   const auto scores = builder.CreateVector(tables.scores);
   const auto types = builder.CreateVector(tables.types);
   const auto sorted = builder.CreateVector(tables.sorted);
   const auto bytes = builder.CreateVector(tables.byte_tokens.data(), tables.byte_tokens.size());
+  const auto splitter = bpe ? builder.CreateString(name_of(kSplitterNames, tokenizer.splitter))
+                            : Offset<flatbuffers::String>();
+  const auto first = vector_of(tables.merge_first);
+  const auto right = vector_of(tables.merge_right);
+  const auto result = vector_of(tables.merge_result);
+  const auto rank = vector_of(tables.merge_rank);
   return fb::CreateTokenizer(builder, kind, pieces, offsets, scores, types, sorted, bytes,
                              tokenizer.bos, tokenizer.eos, tokenizer.unknown, tokenizer.add_bos,
-                             tokenizer.add_space_prefix);
+                             tokenizer.add_space_prefix, splitter, first, right, result, rank,
+                             tokenizer.whole_words);
 }
 
 Offset<fb::KeyValue> pack(FlatBufferBuilder& builder,

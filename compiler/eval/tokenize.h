@@ -1,4 +1,4 @@
-// Text to token ids with a checkpoint's tokenizer, by the runtime's own encoder.
+// Text to token ids with a checkpoint's or model's tokenizer, by the runtime's own encoder.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +6,15 @@
 #include <vector>
 
 #include "compiler/import/checkpoint.h"
+#include "rt/text/pieces.h"
 
 namespace nbl::compiler {
 
-// The ids of `text`, without BOS.
+// Errors  CompileError: the text is too long.
+std::vector<uint32_t> tokenize(const TokenizerTables& tables, std::string_view text,
+                               EncodeOptions options);
+
+// Without BOS.
 //
 // Errors  CompileError: the tokenizer is malformed, or the text too long.
 std::vector<uint32_t> tokenize(const TokenizerData& tokenizer, std::string_view text);

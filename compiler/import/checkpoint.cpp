@@ -8,6 +8,7 @@
 #include "compiler/import/half.h"
 #include "compiler/import/llama2c.h"
 #include "compiler/import/mapped_file.h"
+#include "compiler/import/tiktoken.h"
 
 namespace nbl::compiler {
 namespace {
@@ -148,8 +149,9 @@ Checkpoint import_checkpoint(const std::filesystem::path& file,
 
 TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab) {
   const MappedFile mapped(file);
-  if (!starts_with(mapped.bytes(), "GGUF")) return import_llama2c_tokenizer(mapped, vocab);
-  TokenizerData data = import_gguf_tokenizer(mapped);
+  const bool gguf = starts_with(mapped.bytes(), "GGUF");
+  if (!gguf && !is_tiktoken(mapped)) return import_llama2c_tokenizer(mapped, vocab);
+  TokenizerData data = gguf ? import_gguf_tokenizer(mapped) : import_tiktoken(mapped);
   if (vocab != 0 && data.pieces.size() != vocab) {
     throw ImportError(fmt::format("{}: the tokenizer has {} pieces; the model's vocabulary has {}",
                                   file.string(), data.pieces.size(), vocab));

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "rt/model/model.h"
+
 namespace nbl::compiler {
 
 // A file that cannot be imported. The text is one sentence that names the file, the tensor or key,
@@ -52,17 +54,30 @@ struct SourceTensor {
   const std::byte* row_data(uint64_t row) const { return data + row * row_bytes(); }
 };
 
-// A SentencePiece-style vocabulary. In a piece, a space is U+2581.
+// Two tokens that byte-level BPE makes one; lower ranks come first.
+struct Merge {
+  uint32_t left;
+  uint32_t right;
+  uint32_t result;
+  uint32_t rank;
+};
+
+// A vocabulary. In a piece of kind spm a space is U+2581; those of kind bpe are the bytes of a
+// text.
 struct TokenizerData {
-  std::string kind = "spm";
+  TokenizerKind kind = TokenizerKind::spm;
   std::vector<std::string> pieces;
-  std::vector<float> scores;
+  std::vector<float> scores;   // spm
   std::vector<uint8_t> types;  // 0 normal, 1 control, 2 byte, 3 unknown, 4 user, 5 unused
   int32_t bos = -1;            // -1 = none, as for the two below
   int32_t eos = -1;
   int32_t unknown = -1;
   bool add_bos = true;
   bool add_space_prefix = true;
+  // bpe
+  Splitter splitter = Splitter::gpt2;
+  bool whole_words = false;        // a word that is a piece is that token, whatever the merges say
+  std::vector<Merge> merges = {};  // of different (left, right), in any order
 };
 
 // The numbers that fix a llama-shaped network.
@@ -103,8 +118,8 @@ struct Checkpoint {
 Checkpoint import_checkpoint(const std::filesystem::path& file,
                              const std::filesystem::path& tokenizer);
 
-// Reads a vocabulary alone: a GGUF file with a SentencePiece one, or a llama2.c tokenizer, which
-// must have `vocab` pieces (0 = as many as the file holds).
+// Reads a vocabulary alone: a GGUF file with a SentencePiece or byte-level BPE one, a tiktoken
+// file, or a llama2.c tokenizer, which must have `vocab` pieces (0 = as many as the file holds).
 //
 // Errors  ImportError.
 TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab);

@@ -12,7 +12,8 @@ namespace nbl::compiler {
 
 class GgufFile;
 
-// A vocabulary that is not SentencePiece's ("llama") gives no tokenizer and a warning.
+// A vocabulary that is neither SentencePiece's ("llama") nor byte-level BPE ("gpt2"), or whose
+// splitting rule is not known, gives no tokenizer and a warning.
 //
 // Borrows  `file`.
 // Errors   ImportError.

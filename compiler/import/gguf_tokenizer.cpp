@@ -1,22 +1,25 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <set>
 
+#include "compiler/import/bpe_vocabulary.h"
 #include "compiler/import/gguf.h"
 #include "compiler/import/gguf_file.h"
 #include "compiler/import/llama_tensors.h"
+#include "rt/text/check.h"
 
 namespace nbl::compiler {
 namespace {
 
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
-constexpr uint8_t kControl = 1;
-constexpr uint8_t kByte = 2;
 
-// ggml's token types 1..6 as TokenizerData::types.
-constexpr uint8_t kTypeOf[] = {0, 0, 3, kControl, 4, 5, kByte};
+// By ggml's token types 1..6.
+constexpr PieceType kTypeOf[] = {kPieceNormal, kPieceNormal, kPieceUnknown, kPieceControl,
+                                 kPieceUser,   kPieceUnused, kPieceByte};
 
 // Ends of a turn or text that files name only by their text.
 constexpr std::string_view kStopTexts[] = {
@@ -46,6 +49,11 @@ int32_t token_id(const GgufFile& file, const char* key, int32_t otherwise, size_
 
 void read_types(const GgufFile& file, TokenizerData* data) {
   const char* key = "tokenizer.ggml.token_type";
+  const bool bpe = data->kind == TokenizerKind::bpe;
+  if (bpe && !file.has(key)) {
+    data->types.assign(data->pieces.size(), kPieceNormal);
+    return;
+  }
   const std::vector<double> types = required(file, key, file.numbers(key));
   check_length(file, key, types.size(), data->pieces.size());
   for (size_t id = 0; id < types.size(); ++id) {
@@ -53,8 +61,9 @@ void read_types(const GgufFile& file, TokenizerData* data) {
       throw ImportError(fmt::format("{}: key {} has element {} = {}; it must lie in 1..6",
                                     file.path(), key, id, types[id]));
     }
-    const uint8_t type = kTypeOf[static_cast<size_t>(types[id])];
-    if (type == kByte && !is_byte_piece(data->pieces[id])) {
+    uint8_t type = kTypeOf[static_cast<size_t>(types[id])];
+    if (bpe && type == kPieceByte) type = kPieceNormal;  // every piece is bytes
+    if (type == kPieceByte && !is_byte_piece(data->pieces[id])) {
       throw ImportError(
           fmt::format("{}: token {} stands for a byte but is \"{}\"; it must look like "
                       "<0x0A>",
@@ -93,6 +102,77 @@ TokenizerData read_spm(const GgufFile& file) {
   return data;
 }
 
+// Pieces that a text is made of are written in printable characters; others are as they look.
+void read_bpe_pieces(const GgufFile& file, TokenizerData* data) {
+  for (const std::string_view piece : required(file, kTokens, file.texts(kTokens)))
+    data->pieces.emplace_back(piece);
+  read_types(file, data);
+  for (size_t id = 0; id < data->pieces.size(); ++id) {
+    if (data->types[id] != kPieceNormal) continue;
+    if (auto bytes = from_printable_bytes(data->pieces[id])) data->pieces[id] = *std::move(bytes);
+  }
+}
+
+// Merges of pieces that the vocabulary lacks can never apply and are left out.
+void read_merges(const GgufFile& file, TokenizerData* data) {
+  const char* key = "tokenizer.ggml.merges";
+  const PieceIndex index(*data);
+  std::set<std::pair<uint32_t, uint32_t>> seen;
+  uint32_t rank = 0;
+  for (const std::string_view merge : required(file, key, file.texts(key))) {
+    const size_t space = merge.find(' ', 1);
+    const auto left = from_printable_bytes(merge.substr(0, std::min(space, merge.size())));
+    const auto right = space == std::string_view::npos
+                           ? std::nullopt
+                           : from_printable_bytes(merge.substr(space + 1));
+    if (!left || !right || left->empty() || right->empty()) {
+      throw ImportError(
+          fmt::format("{}: key {} has element {} = \"{}\"; two pieces with a space "
+                      "between them are needed",
+                      file.path(), key, rank, merge));
+    }
+    const auto a = index.find(*left);
+    const auto b = index.find(*right);
+    const auto result = index.find(*left + *right);
+    if (a && b && result && seen.emplace(*a, *b).second) {
+      data->merges.push_back({*a, *b, *result, rank});
+    }
+    ++rank;
+  }
+}
+
+TokenizerData read_bpe(const GgufFile& file) {
+  TokenizerData data;
+  data.kind = TokenizerKind::bpe;
+  data.add_space_prefix = false;
+  const std::string_view pre = file.text("tokenizer.ggml.pre").value_or("gpt-2");
+  const std::optional<Splitter> splitter = splitter_named(pre, &data.whole_words);
+  if (!splitter) {
+    throw ImportError(fmt::format(
+        "{}: tokenizer.ggml.pre is {}, a rule for splitting texts that nibble does not know; it "
+        "knows {}",
+        file.path(), pre, fmt::join(kSplitterNames, ", ")));
+  }
+  data.splitter = *splitter;
+  read_bpe_pieces(file, &data);
+  read_merges(file, &data);
+  const size_t count = data.pieces.size();
+  data.unknown = token_id(file, "tokenizer.ggml.unknown_token_id", -1, count);
+  data.bos = token_id(file, "tokenizer.ggml.bos_token_id", -1, count);
+  data.eos = token_id(file, "tokenizer.ggml.eos_token_id", -1, count);
+  const bool usual = data.splitter == Splitter::llama3;
+  data.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(usual) && data.bos >= 0;
+  return data;
+}
+
+bool is_known(std::string_view kind) {
+  return kind == "llama" || kind == "gpt2";
+}
+
+TokenizerData read_kind(const GgufFile& file, std::string_view kind) {
+  return kind == "llama" ? read_spm(file) : read_bpe(file);
+}
+
 }  // namespace
 
 std::vector<uint32_t> gguf_stop_tokens(const GgufFile& file, uint32_t vocab) {
@@ -121,14 +201,17 @@ std::vector<uint32_t> gguf_stop_tokens(const GgufFile& file, uint32_t vocab) {
 std::optional<TokenizerData> gguf_tokenizer(const GgufFile& file, uint32_t vocab,
                                             std::vector<std::string>* warnings) {
   const std::string_view kind = file.text("tokenizer.ggml.model").value_or("none");
-  if (kind != "llama") {
+  const std::string_view pre = file.text("tokenizer.ggml.pre").value_or("gpt-2");
+  bool ignored = false;
+  if (!is_known(kind) || (kind == "gpt2" && !splitter_named(pre, &ignored))) {
     warnings->push_back(fmt::format(
-        "{}: tokenizer.ggml.model is {}; nibble carries llama (SentencePiece) vocabularies, so the "
+        "{}: tokenizer.ggml.model is {} and tokenizer.ggml.pre is {}; nibble carries llama "
+        "(SentencePiece) and gpt2 (byte-level BPE) vocabularies with the splitting of {}, so the "
         "model takes and gives token ids only",
-        file.path(), kind));
+        file.path(), kind, pre, fmt::join(kSplitterNames, ", ")));
     return std::nullopt;
   }
-  TokenizerData data = read_spm(file);
+  TokenizerData data = read_kind(file, kind);
   check_length(file, kTokens, data.pieces.size(), vocab);
   return data;
 }
@@ -136,10 +219,10 @@ std::optional<TokenizerData> gguf_tokenizer(const GgufFile& file, uint32_t vocab
 TokenizerData import_gguf_tokenizer(const MappedFile& mapped) {
   const GgufFile file(mapped);
   const std::string_view kind = file.text("tokenizer.ggml.model").value_or("none");
-  if (kind == "llama") return read_spm(file);
+  if (is_known(kind)) return read_kind(file, kind);
   throw ImportError(
-      fmt::format("{}: tokenizer.ggml.model is {}; nibble reads llama (SentencePiece) "
-                  "vocabularies",
+      fmt::format("{}: tokenizer.ggml.model is {}; nibble reads llama (SentencePiece) and gpt2 "
+                  "(byte-level BPE) vocabularies",
                   file.path(), kind));
 }
 

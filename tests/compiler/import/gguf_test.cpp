@@ -152,10 +152,10 @@ TEST(Gguf, reads_the_vocabulary_of_llama_as_others_wrote_it) {
 }
 
 TEST(Gguf, refuses_a_vocabulary_of_another_kind_as_a_tokenizer) {
-  const auto path = shared_folder() / "tokenizers" / "ggml-vocab-gpt-2.gguf";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
-  EXPECT_THROW(import_tokenizer(path, 0), ImportError);
-  EXPECT_NE(import_error(path).find("general.architecture is gpt2"), std::string::npos);
+  GgufWriter writer;
+  writer.add_text("tokenizer.ggml.model", "bert");
+  const TempFile file(writer.header());
+  EXPECT_THROW(import_tokenizer(file.path(), 0), ImportError);
 }
 
 TEST(SyntheticVocabulary, has_distinct_pieces_that_merges_reach) {
