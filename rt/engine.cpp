@@ -42,16 +42,13 @@ PlanOptions plan_options(const nbl_config& config) {
   return o;
 }
 
-RecordOptions record_options(const nbl_config& config) {
+RecordOptions record_options(const Engine& e) {
   RecordOptions o;
-  o.timestamps = (config.flags & NBL_FLAG_TIMESTAMPS) != 0;
-  o.cache = {config.cache_load, config.cache_store, config.user};
-  o.timeout_ms = config.timeout_ms;
+  const bool timestamps = (e.config.flags & NBL_FLAG_TIMESTAMPS) != 0;
+  o.timestamps = timestamps && (e.device.caps.features & kTimestamps) != 0;
+  o.cache = {e.config.cache_load, e.config.cache_store, e.config.user};
+  o.timeout_ms = e.config.timeout_ms;
   return o;
-}
-
-bool wants_cache(const nbl_config& config) {
-  return config.cache_load != nullptr || config.cache_store != nullptr;
 }
 
 void log(const nbl_config& config, const char* line) {
@@ -96,7 +93,7 @@ Status count_host(Engine* e, const PlanOptions& options, uint64_t pool_bytes, ui
   PlanCounts counts;
   NBL_TRY(count_plan(e->model, e->device.caps, options, &e->plan, &counts, error));
   *bytes = start_bytes(pool_bytes) + counts.host_bytes +
-           record_host_bytes(counts, e->plan.options, wants_cache(e->config));
+           record_host_bytes(counts, e->plan.options, record_options(*e));
   e->plan = {};
   return {};
 }
@@ -138,8 +135,7 @@ void settle_import(const Engine& e, PlanOptions* options) {
 
 Status plan_and_record(Engine* e, const PlanOptions& options, Error* error) {
   NBL_TRY(plan(e->model, e->device.caps, options, &e->arena, &e->plan, error));
-  return record(e->model, e->plan, e->device, record_options(e->config), &e->arena, &e->recording,
-                error);
+  return record(e->model, e->plan, e->device, record_options(*e), &e->arena, &e->recording, error);
 }
 
 Status build(Engine* e, Error* error) {
@@ -175,6 +171,9 @@ Status open_engine(const nbl_config& config, Engine** engine, Error* error) {
   Status status = start(config, pool_bytes_of(config), &e, error);
   if (status.ok()) {
     log(e->config, e->device.caps.name);
+    if ((config.flags & NBL_FLAG_TIMESTAMPS) != 0 && !record_options(*e).timestamps) {
+      log(e->config, "the device has no timestamps: the engine goes on without kernel times");
+    }
     status = build(e, error);
   }
   if (!status.ok()) {

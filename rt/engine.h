@@ -28,6 +28,10 @@ struct Engine {
 // Builds the engine at the front of the arena and seals it. On failure everything is taken down.
 Status open_engine(const nbl_config& config, Engine** engine, Error* error);
 
+// What nbl_timings() says.
+Status last_timings(const Engine& engine, bool prefill, std::span<nbl_timing> out, uint32_t* count,
+                    Error* error);
+
 // Sizes without building: opens the device with the caller's arena as working memory and closes it.
 Status measure_engine(const nbl_config& config, nbl_memory* memory, Error* error);
 

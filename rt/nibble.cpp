@@ -4,10 +4,8 @@
 #include <cstring>
 
 #include "rt/engine.h"
-#include "rt/kernels/variants.h"
 #include "rt/text/detokenize.h"
 #include "rt/text/encode.h"
-#include "rt/vk/result.h"
 
 struct nbl_engine : nbl::Engine {};
 
@@ -61,45 +59,6 @@ Status tokenizer_of(const nbl_engine* engine, TokenizerTables* tables, Error* er
 
 static_assert(sizeof(Decoder) == sizeof(nbl_decoder));
 static_assert(sizeof(nbl_error::name) == sizeof(Error::name));
-
-constexpr uint32_t kQueryBatch = 32;
-
-// Reads the timestamps of one phase, a batch at a time, and writes the times between them.
-Status read_timings(const Engine& e, const Phase& phase, const PhaseCommands& commands,
-                    nbl_timing* timings, Error* error) {
-  const uint32_t bits = e.plan.caps.timestamp_bits;
-  const uint64_t mask = bits >= 64 ? ~0ull : (1ull << bits) - 1;
-  const double period = static_cast<double>(e.plan.caps.timestamp_period_ns);
-  const uint32_t count = static_cast<uint32_t>(phase.dispatches.size());
-  uint64_t ticks[kQueryBatch + 1] = {};
-  uint64_t origin = 0;
-  for (uint32_t first = 0; first < count; first += kQueryBatch) {
-    const uint32_t batch = min_of(kQueryBatch, count - first);
-    NBL_VK(e.device, error, GetQueryPoolResults, e.device.device, commands.queries, first,
-           batch + 1, sizeof ticks, ticks, sizeof ticks[0],
-           VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
-    if (first == 0) origin = ticks[0];
-    for (uint32_t i = 0; i < batch; ++i) {
-      nbl_timing& t = timings[first + i];
-      t.start_ns = static_cast<uint64_t>(static_cast<double>((ticks[i] - origin) & mask) * period);
-      t.duration_ns =
-          static_cast<uint64_t>(static_cast<double>((ticks[i + 1] - ticks[i]) & mask) * period);
-    }
-  }
-  return {};
-}
-
-void describe_dispatch(const Engine& e, const Dispatch& d, nbl_timing* t) {
-  const Variant& variant = kVariants[d.call.variant];
-  t->kernel = variant.name;
-  const std::string_view op = e.model.op(d.op).name;
-  const size_t length = min_of(op.size(), sizeof t->op - 1);
-  memcpy(t->op, op.data(), length);
-  t->op[length] = 0;
-  memcpy(t->grid, d.call.grid, sizeof t->grid);
-  t->local_size = d.call.spec_count > 0 ? d.call.spec[0] : variant.local_x;
-  t->bytes = d.bytes + d.bytes_per_position * e.sequence.position;
-}
 
 }  // namespace
 }  // namespace nbl
@@ -306,20 +265,7 @@ nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uin
                        uint32_t* count, nbl_error* error) {
   if (timings == nullptr) return missing("timings", error);
   if (count == nullptr) return missing("count", error);
-  return run(engine, error, [&](Error* facts) -> Status {
-    const bool second = prefill != 0 && !engine->plan.prefill.dispatches.empty();
-    const Phase& phase = second ? engine->plan.prefill : engine->plan.decode;
-    const PhaseCommands& commands = second ? engine->recording.prefill : engine->recording.decode;
-    if (commands.queries == VK_NULL_HANDLE) return fail(facts, Code::no_timestamps, 0, {});
-    const uint32_t needed = static_cast<uint32_t>(phase.dispatches.size());
-    if (capacity < needed) {
-      return fail(facts, Code::output_too_small, 0, "the timings array", needed, capacity);
-    }
-    for (uint32_t i = 0; i < needed; ++i) {
-      describe_dispatch(*engine, phase.dispatches[i], &timings[i]);
-    }
-    NBL_TRY(read_timings(*engine, phase, commands, timings, facts));
-    *count = needed;
-    return {};
+  return run(engine, error, [&](Error* facts) {
+    return last_timings(*engine, prefill != 0, {timings, capacity}, count, facts);
   });
 }

@@ -69,7 +69,7 @@ enum {
 
 enum {
   NBL_FLAG_FLOOR_KERNELS = 1u << 0, /* only kernels inside Vulkan 1.1's minimums */
-  NBL_FLAG_TIMESTAMPS = 1u << 1,    /* per-kernel GPU times, see nbl_timings() */
+  NBL_FLAG_TIMESTAMPS = 1u << 1,    /* GPU time of each dispatch: rt/timings.h */
   NBL_FLAG_VERIFY_HASHES = 1u << 2, /* check every weight segment's SHA-256 in nbl_open() */
   NBL_FLAG_NO_IMPORT = 1u << 3,     /* never import the model's memory, always copy */
   NBL_FLAG_REFUSE_DRIVER_ALLOCATIONS = 1u << 4, /* refuse driver host memory after nbl_open() */
@@ -223,21 +223,10 @@ nbl_status nbl_detokenize(const nbl_engine* engine, nbl_decoder* decoder, uint32
 nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_bytes, size_t* length,
                                 nbl_error* error);
 
-/* GPU time of each dispatch of the last decode (or prefill) step; needs NBL_FLAG_TIMESTAMPS. */
-typedef struct nbl_timing {
-  const char* kernel; /* the SPIR-V variant, static storage */
-  char op[48];        /* the op's name in the model, cut to fit */
-  uint32_t grid[3];
-  uint32_t local_size;
-  uint64_t start_ns; /* since the first dispatch began */
-  uint64_t duration_ns;
-  uint64_t bytes; /* weights, caches and activations it reads and writes, estimated */
-} nbl_timing;
-nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,
-                       uint32_t* count, nbl_error* error);
-
 #ifdef __cplusplus
 }
 #endif
+
+#include "rt/timings.h"
 
 #endif /* NBL_NIBBLE_H */

@@ -12,42 +12,52 @@ namespace {
 // Room for the driver's pipeline cache on its way through the hooks.
 constexpr uint64_t kCacheBlobBytes = 1u << 20;
 
-Status take_storage(uint32_t dispatches, uint32_t blocks, uint32_t max_burst, bool cache,
-                    Storage* storage, Recording* out, std::span<std::byte>* blob, Error* error) {
-  NBL_TRY(storage->persistent(blocks, &out->blocks, error));
-  NBL_TRY(storage->persistent(dispatches, &out->pipelines, error));
-  NBL_TRY(storage->persistent(dispatches, &out->sets, error));
-  NBL_TRY(storage->persistent(uint64_t{max_burst} + 2, &out->submit, error));
-  return storage->setup(cache ? kCacheBlobBytes : 0, blob, error);
-}
+// What the arrays of a recording are sized by.
+struct Sizes {
+  uint32_t blocks;
+  uint32_t dispatches[2];  // decode, prefill
+  uint32_t max_burst;
+};
 
 bool wants_cache(const CacheHooks& hooks) {
   return hooks.load != nullptr || hooks.store != nullptr;
 }
 
-void destroy_phase(const Device& device, PhaseCommands* phase) {
-  if (phase->queries != VK_NULL_HANDLE) {
-    device.fn.DestroyQueryPool(device.device, phase->queries, &device.host);
+Status take_storage(const Sizes& sizes, const RecordOptions& options, Storage* storage,
+                    Recording* out, std::span<std::byte>* blob, Error* error) {
+  const uint32_t dispatches = sizes.dispatches[0] + sizes.dispatches[1];
+  NBL_TRY(storage->persistent(sizes.blocks, &out->blocks, error));
+  NBL_TRY(storage->persistent(dispatches, &out->pipelines, error));
+  NBL_TRY(storage->persistent(dispatches, &out->sets, error));
+  NBL_TRY(storage->persistent(uint64_t{sizes.max_burst} + 2, &out->submit, error));
+  if (options.timestamps) {
+    const uint32_t most = max_of(sizes.dispatches[0], sizes.dispatches[1]);
+    NBL_TRY(storage->persistent(uint64_t{2} * most, &out->ticks, error));
+    Timestamps* const stamps[2] = {&out->decode.timestamps, &out->prefill.timestamps};
+    for (uint32_t i = 0; i < 2; ++i) {
+      const uint32_t pools = div_up(2 * sizes.dispatches[i], options.pool_queries);
+      NBL_TRY(storage->persistent(pools, &stamps[i]->pools, error));
+    }
   }
+  return storage->setup(wants_cache(options.cache) ? kCacheBlobBytes : 0, blob, error);
 }
 
 }  // namespace
 
 Status record(const Model& model, const Plan& plan, const Device& device,
               const RecordOptions& options, Arena* arena, Recording* out, Error* error) {
-  const uint32_t dispatches =
-      static_cast<uint32_t>(plan.decode.dispatches.size() + plan.prefill.dispatches.size());
+  const Sizes sizes{static_cast<uint32_t>(plan.blocks.size()),
+                    {static_cast<uint32_t>(plan.decode.dispatches.size()),
+                     static_cast<uint32_t>(plan.prefill.dispatches.size())},
+                    plan.options.max_burst};
   Storage storage(arena);
   std::span<std::byte> blob;
-  NBL_TRY(take_storage(dispatches, static_cast<uint32_t>(plan.blocks.size()),
-                       plan.options.max_burst, wants_cache(options.cache), &storage, out, &blob,
-                       error));
-  const bool timestamps = options.timestamps && (plan.caps.features & kTimestamps) != 0;
+  NBL_TRY(take_storage(sizes, options, &storage, out, &blob, error));
   NBL_TRY(make_blocks(model, plan, device, out, error));
   NBL_TRY(make_layouts(plan, device, out, error));
   NBL_TRY(make_pipelines(plan, device, options.cache, blob, out, error));
   NBL_TRY(make_sets(plan, device, out, error));
-  NBL_TRY(make_commands(plan, device, timestamps, out, error));
+  NBL_TRY(make_commands(plan, device, options, out, error));
   NBL_TRY(upload_weights(model, plan, device, options.timeout_ms, out, error));
   NBL_TRY(clear_memory(plan, device, options.timeout_ms, out, error));
   NBL_TRY(record_commands(plan, device, out, error));
@@ -59,12 +69,13 @@ Status record(const Model& model, const Plan& plan, const Device& device,
   return {};
 }
 
-uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& options, bool cache) {
+uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& plan,
+                           const RecordOptions& options) {
+  const Sizes sizes{counts.blocks, {counts.dispatches[0], counts.dispatches[1]}, plan.max_burst};
   Storage storage(nullptr);
   Recording none;
   std::span<std::byte> blob;
-  (void)take_storage(counts.dispatches[0] + counts.dispatches[1], counts.blocks, options.max_burst,
-                     cache, &storage, &none, &blob, nullptr);
+  (void)take_storage(sizes, options, &storage, &none, &blob, nullptr);
   return storage.bytes();
 }
 
@@ -73,8 +84,8 @@ void destroy_recording(const Device& device, Recording* r) {
   const VkDevice d = device.device;
   if (d == VK_NULL_HANDLE || fn.DestroyDevice == nullptr) return;
   if (r->command_pool != VK_NULL_HANDLE) (void)fn.DeviceWaitIdle(d);
-  destroy_phase(device, &r->decode);
-  destroy_phase(device, &r->prefill);
+  destroy_timestamps(device, &r->decode.timestamps);
+  destroy_timestamps(device, &r->prefill.timestamps);
   if (r->fence != VK_NULL_HANDLE) fn.DestroyFence(d, r->fence, &device.host);
   if (r->command_pool != VK_NULL_HANDLE) fn.DestroyCommandPool(d, r->command_pool, &device.host);
   if (r->descriptor_pool != VK_NULL_HANDLE) {

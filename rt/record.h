@@ -8,6 +8,7 @@
 
 #include "rt/plan.h"
 #include "rt/vk/memory.h"
+#include "rt/vk/timestamps.h"
 
 namespace nbl {
 
@@ -30,7 +31,7 @@ struct Pipeline {
 struct PhaseCommands {
   VkCommandBuffer run = VK_NULL_HANDLE;  // the dispatches; may be in a submit several times
   VkCommandBuffer end = VK_NULL_HANDLE;  // copies results (and logits) to where the host sees them
-  VkQueryPool queries = VK_NULL_HANDLE;  // dispatches + 1 timestamps, where asked for
+  Timestamps timestamps;                 // before and after each dispatch, where asked for
 };
 
 struct Recording {
@@ -48,11 +49,13 @@ struct Recording {
   PhaseCommands prefill;
   VkFence fence = VK_NULL_HANDLE;
   std::span<VkCommandBuffer> submit;  // room for begin, max_burst steps, end
+  std::span<uint64_t> ticks;          // room for the timestamps of a phase
   DeviceBlock staging;                // during record() only
 };
 
 struct RecordOptions {
-  bool timestamps = false;
+  bool timestamps = false;                  // the device has them (kTimestamps)
+  uint32_t pool_queries = kMaxPoolQueries;  // timestamps in a query pool; at least 1
   CacheHooks cache;
   uint32_t timeout_ms = 60000;
 };
@@ -68,7 +71,8 @@ Status record(const Model& model, const Plan& plan, const Device& device,
               const RecordOptions& options, Arena* arena, Recording* out, Error* error);
 
 // The bytes that record() takes from a 64-byte aligned arena.
-uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& options, bool cache);
+uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& plan,
+                           const RecordOptions& options);
 
 void destroy_recording(const Device& device, Recording* recording);
 

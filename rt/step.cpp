@@ -38,10 +38,10 @@ void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint
 
 // Submits the phase `steps` times in a row, with `tokens` as the first step's input.
 Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_t> tokens,
-           uint32_t steps, const Sequence& sequence, Error* error) {
+           uint32_t steps, Sequence* sequence, Error* error) {
   const Recording& r = *s.recording;
   const DeviceBlock& block = r.blocks[s.plan->io_step.block];
-  write_step(s, sequence, tokens);
+  write_step(s, *sequence, tokens);
   NBL_TRY(flush_block(*s.device, block, error));
   r.submit[0] = r.begin;
   for (uint32_t i = 0; i < steps; ++i)
@@ -49,6 +49,9 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   r.submit[1 + steps] = phase.end;
   NBL_TRY(submit_and_wait(*s.device, r.submit.first(steps + 2), r.fence, s.timeout_ms, "a step",
                           error));
+  const bool decode = &phase == &r.decode;
+  (decode ? sequence->decode_positions : sequence->prefill_positions) =
+      sequence->position + static_cast<uint32_t>(tokens.size()) + steps - 1;
   return invalidate_block(*s.device, block, error);
 }
 
@@ -90,7 +93,7 @@ Status evaluate(const Stepper& s, std::span<const uint32_t> tokens, Sequence* se
     const uint32_t count =
         static_cast<uint32_t>(min_of<size_t>(tokens.size(), s.plan->options.prefill_chunk));
     const PhaseCommands& phase = count == 1 ? s.recording->decode : s.recording->prefill;
-    NBL_TRY(run(s, phase, tokens.first(count), 1, *sequence, error));
+    NBL_TRY(run(s, phase, tokens.first(count), 1, sequence, error));
     sequence->position += count;
     sequence->next = result(s, 0);
     sequence->has_next = true;
@@ -115,7 +118,7 @@ Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequ
         min_of<size_t>(min_of(s.plan->options.max_burst, room), out.size() - done));
     if (steps == 0) break;
     const uint32_t first = sequence->next;
-    NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, *sequence, error));
+    NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, sequence, error));
     // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed;
     // what the burst did after it lies past the position and is overwritten by whatever comes next.
     uint32_t fed = first;

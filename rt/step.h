@@ -21,6 +21,10 @@ struct Sequence {
   uint32_t next = 0;      // the token sampled last, not yet in the context
   bool has_next = false;
   uint32_t logits_rows = 0;  // that the last step left to be read
+  // Positions in use after the last decode and the last prefill step, which their timestamps
+  // describe; 0 = none has run. A rewind leaves them.
+  uint32_t decode_positions = 0;
+  uint32_t prefill_positions = 0;
   Sampling sampling;
 };
 

@@ -36,4 +36,7 @@ inline constexpr uint32_t kMaxOps = 1u << 13;
 inline constexpr uint32_t kMaxDim = 1u << 28;
 inline constexpr uint64_t kSegmentAlignBytes = 4096;
 
+// Queries of a timestamp pool: Vulkan names no limit, so each driver has its own.
+inline constexpr uint32_t kMaxPoolQueries = 1024;
+
 }  // namespace nbl

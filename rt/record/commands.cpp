@@ -19,17 +19,14 @@ Status make_buffer(const Device& device, VkCommandPool pool, VkCommandBuffer* ou
   return {};
 }
 
-Status make_phase(const Phase& phase, const Device& device, bool timestamps, VkCommandPool pool,
-                  PhaseCommands* out, Error* error) {
+Status make_phase(const Phase& phase, const Device& device, const RecordOptions& options,
+                  VkCommandPool pool, PhaseCommands* out, Error* error) {
   NBL_TRY(make_buffer(device, pool, &out->run, error));
   NBL_TRY(make_buffer(device, pool, &out->end, error));
-  if (!timestamps) return {};
-  VkQueryPoolCreateInfo info{};
-  info.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO;
-  info.queryType = VK_QUERY_TYPE_TIMESTAMP;
-  info.queryCount = static_cast<uint32_t>(phase.dispatches.size()) + 1;
-  NBL_VK(device, error, CreateQueryPool, device.device, &info, &device.host, &out->queries);
-  return {};
+  if (!options.timestamps) return {};
+  return make_timestamps(device, out->timestamps.pools, options.pool_queries,
+                         2 * static_cast<uint32_t>(phase.dispatches.size()), &out->timestamps,
+                         error);
 }
 
 Status begin_recording(const Device& device, VkCommandBuffer commands,
@@ -76,14 +73,11 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
   const auto& fn = device.fn;
   NBL_TRY(begin_recording(device, c.run, VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT, error));
   const uint32_t count = static_cast<uint32_t>(phase.dispatches.size());
-  if (c.queries != VK_NULL_HANDLE) fn.CmdResetQueryPool(c.run, c.queries, 0, count + 1);
+  reset_timestamps(device, c.run, c.timestamps);
   // Orders this step after the one before it and after the copy of the step buffer.
   barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
           VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
           VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, kShaderAccess);
-  if (c.queries != VK_NULL_HANDLE) {
-    fn.CmdWriteTimestamp(c.run, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, c.queries, 0);
-  }
   VkPipeline bound = VK_NULL_HANDLE;
   for (uint32_t i = 0; i < count; ++i) {
     const Dispatch& d = phase.dispatches[i];
@@ -100,10 +94,11 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
     fn.CmdBindDescriptorSets(c.run, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1,
                              &r.sets[first_set + i], 0, nullptr);
     fn.CmdPushConstants(c.run, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, kPushBytes, d.call.push);
+    // The first one is taken when the device comes by, past the barrier; not when earlier
+    // dispatches are done, which the end stamps tell.
+    write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 2 * i);
     fn.CmdDispatch(c.run, d.call.grid[0], d.call.grid[1], d.call.grid[2]);
-    if (c.queries != VK_NULL_HANDLE) {
-      fn.CmdWriteTimestamp(c.run, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, c.queries, i + 1);
-    }
+    write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 2 * i + 1);
   }
   NBL_VK(device, error, EndCommandBuffer, c.run);
   return {};
@@ -127,8 +122,8 @@ Status record_end(const Plan& plan, const Phase& phase, const Device& device, co
 
 }  // namespace
 
-Status make_commands(const Plan& plan, const Device& device, bool timestamps, Recording* out,
-                     Error* error) {
+Status make_commands(const Plan& plan, const Device& device, const RecordOptions& options,
+                     Recording* out, Error* error) {
   VkCommandPoolCreateInfo pool{};
   pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
   pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
@@ -138,9 +133,9 @@ Status make_commands(const Plan& plan, const Device& device, bool timestamps, Re
   fence.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO;
   NBL_VK(device, error, CreateFence, device.device, &fence, &device.host, &out->fence);
   NBL_TRY(make_buffer(device, out->command_pool, &out->begin, error));
-  NBL_TRY(make_phase(plan.decode, device, timestamps, out->command_pool, &out->decode, error));
+  NBL_TRY(make_phase(plan.decode, device, options, out->command_pool, &out->decode, error));
   if (plan.prefill.dispatches.empty()) return {};
-  return make_phase(plan.prefill, device, timestamps, out->command_pool, &out->prefill, error);
+  return make_phase(plan.prefill, device, options, out->command_pool, &out->prefill, error);
 }
 
 Status record_commands(const Plan& plan, const Device& device, Recording* out, Error* error) {

@@ -5,9 +5,9 @@
 
 namespace nbl {
 
-// Allocates the command buffers, the fence and, with `timestamps`, the query pools.
-Status make_commands(const Plan& plan, const Device& device, bool timestamps, Recording* out,
-                     Error* error);
+// Allocates the command buffers, the fence and, with options.timestamps, the query pools.
+Status make_commands(const Plan& plan, const Device& device, const RecordOptions& options,
+                     Recording* out, Error* error);
 
 // Records all of them. A submit is: begin, run (once, or as often as the burst has steps), end.
 Status record_commands(const Plan& plan, const Device& device, Recording* out, Error* error);

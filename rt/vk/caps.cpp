@@ -17,6 +17,8 @@ namespace {
 constexpr uint32_t kMaxQueueFamilies = 32;
 // Shapes of cooperative matrices looked at; drivers list those of f16 first.
 constexpr uint32_t kMaxMatrixShapes = 12;
+// A tick that lasts longer than a second is a driver that says nonsense.
+constexpr float kMostPeriodNs = 1e9f;
 
 struct Extensions {
   bool integer_dot;
@@ -307,7 +309,9 @@ Status fill_caps(const Functions& functions, VkPhysicalDevice device,
   read_cooperative_matrix(functions, device, extensions, caps);
   read_memory(functions, device, caps);
   caps->timestamp_bits = timestamp_bits;
-  if (timestamp_bits != 0) caps->features |= kTimestamps;
+  // Written so that a period that is no number is none.
+  const bool ticks = caps->timestamp_period_ns > 0 && caps->timestamp_period_ns <= kMostPeriodNs;
+  if (timestamp_bits != 0 && ticks) caps->features |= kTimestamps;
   estimate(caps);
   return {};
 }

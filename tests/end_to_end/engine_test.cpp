@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 
+#include "rt/model/model.h"
 #include "tests/support/compiled.h"
 #include "tests/support/small_llama.h"
 
@@ -212,13 +214,22 @@ TEST_F(WholeEngine, times_every_dispatch) {
   engine.generate(5);
   for (const bool prefill : {false, true}) {
     uint64_t end = 0;
+    uint32_t index = 0;
     for (const nbl_timing& t : timings_of(&engine, prefill)) {
-      EXPECT_GE(t.start_ns + 1000, end) << t.op;
-      end = t.start_ns + t.duration_ns;
-      EXPECT_LT(end, 10'000'000'000u) << t.op;
-      EXPECT_GT(t.bytes, 0u) << t.op;
-      EXPECT_GT(t.grid[0] * t.grid[1] * t.grid[2], 0u) << t.op;
-      EXPECT_GT(std::strlen(t.op), 2u);
+      EXPECT_EQ(t.index, index++);
+      EXPECT_GE(t.start_ns, end) << t.node;
+      EXPECT_EQ(t.end_ns, t.start_ns + t.duration_ns);
+      end = t.end_ns;
+      EXPECT_LT(end, 10'000'000'000u) << t.node;
+      EXPECT_GT(t.bytes, 0u) << t.node;
+      EXPECT_GT(std::strlen(t.node), 2u);
+      EXPECT_NE(std::find(std::begin(kOpKindNames), std::end(kOpKindNames), t.op),
+                std::end(kOpKindNames));
+      for (uint32_t axis = 0; axis < 3; ++axis) {
+        EXPECT_GT(t.grid[axis], 0u) << t.node;
+        EXPECT_EQ(t.global_size[axis], uint64_t{t.grid[axis]} * t.local_size[axis]) << t.node;
+      }
+      EXPECT_GT(t.local_size[0], 1u) << t.node;
     }
   }
 }

@@ -57,10 +57,24 @@ class VulkanFailure : public testing::Test {
     if (status == 0) {
       opened_ = true;
       status = test::short_story(engine, tokens, error);
+      if (status == 0 && (config_.flags & NBL_FLAG_TIMESTAMPS) != 0) {
+        status = read_timings(engine, error);
+      }
       if (status != 0) expect_dead(engine);
     }
     nbl_close(engine);
     return status;
+  }
+
+  // Of both phases, where there are any.
+  static nbl_status read_timings(nbl_engine* engine, nbl_error* error) {
+    std::vector<nbl_timing> timings(256);
+    uint32_t count = 0;
+    for (const int prefill : {0, 1}) {
+      const nbl_status status = nbl_timings(engine, prefill, timings.data(), 256, &count, error);
+      if (status != 0 && std::strcmp(nbl_status_name(status), "no_timestamps") != 0) return status;
+    }
+    return 0;
   }
 
   void expect_dead(nbl_engine* engine) {
@@ -87,6 +101,7 @@ class VulkanFailure : public testing::Test {
     FailingVulkan::fail(k, result);
     const nbl_status status = run(&tokens, &error);
     const std::string failed = FailingVulkan::failed();
+    read_queries_ += failed == "vkGetQueryPoolResults" ? 1 : 0;
     EXPECT_NE(failed, "") << k;
     EXPECT_EQ(FailingVulkan::alive(), "") << k << " " << failed << " " << result;
     if (status == 0) {
@@ -113,6 +128,7 @@ class VulkanFailure : public testing::Test {
   Tokens expected_;
   uint64_t calls_ = 0;
   bool opened_ = false;
+  uint32_t read_queries_ = 0;  // calls that read queries and were made to fail
 };
 
 bool only_idle(const std::string& call) {
@@ -146,6 +162,15 @@ TEST_F(VulkanFailure, while_staging_with_timestamps_and_a_cache) {
     });
   }
   expect_a_second_life(calls_);
+}
+
+TEST_F(VulkanFailure, while_every_dispatch_is_timed) {
+  prepare(NBL_FLAG_NO_IMPORT | NBL_FLAG_TIMESTAMPS);
+  for (uint64_t k = 1; k <= calls_; ++k) {
+    fail_call(k, kResults[k % std::size(kResults)], only_idle);
+    if (k % 32 == 0) expect_a_second_life(k);
+  }
+  EXPECT_GT(read_queries_, 1u);
 }
 
 TEST_F(VulkanFailure, of_an_import_ends_in_a_copy) {

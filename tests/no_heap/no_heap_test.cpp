@@ -169,16 +169,18 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   uint32_t steps = 0;
   alignas(8) char scratch[4096];
   static float logits[400 * 64];
+  static nbl_timing timings[256];
   EXPECT_EQ(own_calls_of([&] {
               status |= nbl_set_sampling(engine, &sampling, &error);
               while (steps < 200) {
                 uint32_t tokens[40] = {};
-                uint32_t count = 0, rows = 0;
+                uint32_t count = 0, rows = 0, timed = 0;
                 size_t length = 0;
                 status |= nbl_rewind(engine, 0, &error);
                 status |= nbl_evaluate(engine, prompt, 11, &error);
                 status |= nbl_logits(engine, logits, std::size(logits), &rows, &error);
                 status |= nbl_generate(engine, 40, tokens, &count, &error);
+                status |= nbl_timings(engine, 0, timings, 256, &timed, &error);
                 status |= nbl_tokenize(engine, "once more", 9, 1, scratch, sizeof scratch, tokens,
                                        40, &length, &error);
                 steps += 1 + count;

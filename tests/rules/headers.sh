@@ -13,6 +13,9 @@ while read -r header; do
     bad=1
   fi
 done < <(find rt -name '*.h' -o -name '*.hpp' | sort)
-echo '#include "rt/nibble.h"' | "$cc" -x c -std=c99 -pedantic -fsyntax-only -Wall -Wextra -Werror -I. - ||
-  { echo "rt/nibble.h is not plain C99"; bad=1; }
+for header in rt/nibble.h rt/timings.h; do
+  echo "#include \"$header\"" |
+    "$cc" -x c -std=c99 -pedantic -fsyntax-only -Wall -Wextra -Werror -I. - ||
+    { echo "$header is not plain C99"; bad=1; }
+done
 exit $bad

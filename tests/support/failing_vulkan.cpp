@@ -1,38 +1,20 @@
 #include "tests/support/failing_vulkan.h"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 
+#include "tests/support/vulkan_calls.h"
+
 namespace nbl::test {
 namespace {
 
-enum Id : size_t {
-#define NBL_VK_LOADER(name) k##name,
-#define NBL_VK_INSTANCE(name) k##name,
-#define NBL_VK_DEVICE(name) k##name,
-#define NBL_VK_OPTIONAL(name) k##name,
-#include "rt/vk/functions.def"
-#undef NBL_VK_LOADER
-#undef NBL_VK_INSTANCE
-#undef NBL_VK_DEVICE
-#undef NBL_VK_OPTIONAL
-  kCount
-};
-
-constexpr std::string_view kNames[kCount] = {
-#define NBL_VK_LOADER(name) #name,
-#define NBL_VK_INSTANCE(name) #name,
-#define NBL_VK_DEVICE(name) #name,
-#define NBL_VK_OPTIONAL(name) #name,
-#include "rt/vk/functions.def"
-#undef NBL_VK_LOADER
-#undef NBL_VK_INSTANCE
-#undef NBL_VK_DEVICE
-#undef NBL_VK_OPTIONAL
-};
+using Id = VulkanId;
+constexpr size_t kCount = kVulkanIdCount;
+constexpr auto& kNames = kVulkanNames;
 
 struct State {
   PFN_vkGetInstanceProcAddr get = nullptr;
@@ -43,6 +25,11 @@ struct State {
   std::string failed;
   std::string hidden;
   std::map<std::string_view, std::set<uint64_t>> alive;
+  bool keeps_stream = false;
+  std::vector<std::string> stream;
+  CallWriter writer;
+  std::optional<FakeTimestamps> timestamps;
+  uint64_t queries_read = 0;
 };
 State state;
 
@@ -78,6 +65,36 @@ void note(const std::tuple<Args...>& args) {
   }
 }
 
+// Numbers the objects that a call made.
+template <Id id, typename... Args>
+void number_made(const std::tuple<Args...>& args) {
+  const auto* const last = std::get<sizeof...(Args) - 1>(args);
+  uint32_t count = 1;
+  if constexpr (id == kCreateComputePipelines) count = std::get<2>(args);
+  if constexpr (id == kAllocateCommandBuffers) count = std::get<1>(args)->commandBufferCount;
+  if constexpr (id == kAllocateDescriptorSets) count = std::get<1>(args)->descriptorSetCount;
+  for (uint32_t i = 0; i < count; ++i)
+    state.writer.made(last[i]);
+}
+
+// Puts the fake timestamps over what a call found.
+template <Id id, typename... Args>
+void fake(const std::tuple<Args...>& args) {
+  if (!state.timestamps) return;
+  if constexpr (id == kGetPhysicalDeviceQueueFamilyProperties) {
+    for (uint32_t i = 0; std::get<2>(args) != nullptr && i < *std::get<1>(args); ++i)
+      std::get<2>(args)[i].timestampValidBits = state.timestamps->valid_bits;
+  } else if constexpr (id == kGetPhysicalDeviceProperties) {
+    std::get<1>(args)->limits.timestampPeriod = state.timestamps->period_ns;
+  } else if constexpr (id == kGetPhysicalDeviceProperties2) {
+    std::get<1>(args)->properties.limits.timestampPeriod = state.timestamps->period_ns;
+  } else if constexpr (id == kGetQueryPoolResults) {
+    auto* const ticks = static_cast<uint64_t*>(std::get<5>(args));
+    for (uint32_t i = 0; state.timestamps->tick != nullptr && i < std::get<3>(args); ++i)
+      ticks[i] = state.timestamps->tick(state.queries_read++);
+  }
+}
+
 template <Id id, typename Function>
 struct Thunk;
 
@@ -85,16 +102,27 @@ template <Id id, typename Result, typename... Args>
 struct Thunk<id, Result(VKAPI_PTR*)(Args...)> {
   static VKAPI_ATTR Result VKAPI_CALL call(Args... args) {
     const auto real = reinterpret_cast<Result(VKAPI_PTR*)(Args...)>(state.real[id]);
+    const std::tuple<Args...> all(args...);
+    if (state.keeps_stream) state.stream.push_back(state.writer.write<id>(all));
     if constexpr (std::is_same_v<Result, VkResult>) {
       if (++state.calls == state.fail_at) {
         state.failed = "vk" + std::string(kNames[id]);
         return state.result;
       }
       const VkResult result = real(args...);
-      if (result >= 0) note<id>(std::tuple<Args...>(args...));
+      if (result < 0) return result;
+      note<id>(all);
+      fake<id>(all);
+      if constexpr (!object_of(id, true).empty() || id == kAllocateCommandBuffers ||
+                    id == kAllocateDescriptorSets) {
+        number_made<id>(all);
+      }
       return result;
+    } else if constexpr (std::is_void_v<Result>) {
+      note<id>(all);
+      real(args...);
+      fake<id>(all);
     } else {
-      if constexpr (std::is_void_v<Result>) note<id>(std::tuple<Args...>(args...));
       return real(args...);
     }
   }
@@ -169,6 +197,19 @@ const std::string& FailingVulkan::failed() {
 
 void FailingVulkan::hide(const std::string& name) {
   state.hidden = name;
+}
+
+void FailingVulkan::fake_timestamps(FakeTimestamps fake) {
+  state.timestamps = std::move(fake);
+  state.queries_read = 0;
+}
+
+void FailingVulkan::keep_stream() {
+  state.keeps_stream = true;
+}
+
+const std::vector<std::string>& FailingVulkan::stream() {
+  return state.stream;
 }
 
 std::string FailingVulkan::alive() {
