@@ -48,21 +48,6 @@ std::string markdown_cell(const std::string& text) {
   return escaped;
 }
 
-std::string kernel_markdown(const KernelTable& table, const Report& report) {
-  std::string text = fmt::format(
-      "\n{}, {} token(s), {:.1f} us from first to last dispatch\n\n"
-      "| kernel | count | total us | mean us | share % | GB/s | % of copy |\n"
-      "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-      table.phase, table.tokens, table.step_us);
-  for (const KernelRow& row : table.rows) {
-    text += fmt::format("| {} | {} | {:.1f} | {:.2f} | {:.1f} | {:.2f} | {} |\n", row.kernel,
-                        row.count, row.total_us, row.total_us / row.count, row.share * 100,
-                        row.gigabytes_per_second,
-                        optional_figure(share_of_copy(report, row.gigabytes_per_second)));
-  }
-  return text;
-}
-
 nlohmann::ordered_json memory_json(const nbl_info& info) {
   return {{"host_bytes", info.memory.host_bytes},
           {"driver_pool_bytes", info.memory.driver_pool_bytes},
@@ -97,19 +82,27 @@ nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
 
 nlohmann::ordered_json kernels_json(const Report& report) {
   nlohmann::ordered_json tables = nlohmann::ordered_json::array();
-  for (const KernelTable& table : report.kernels) {
+  for (const TimedPhase& phase : report.phases) {
+    const std::vector<KernelTotal> totals = kernel_totals(phase);
+    const double all_ns = static_cast<double>(total_ns(totals));
+    const double steps = static_cast<double>(phase.steps.size());
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-    for (const KernelRow& row : table.rows) {
-      rows.push_back({{"kernel", row.kernel},
-                      {"count", row.count},
-                      {"total_us", row.total_us},
-                      {"mean_us", row.total_us / row.count},
-                      {"share", row.share},
-                      {"gigabytes_per_second", row.gigabytes_per_second}});
+    for (const KernelTotal& t : totals) {
+      const double kernel_ns = static_cast<double>(t.total_ns);
+      rows.push_back({{"kernel", t.kernel},
+                      {"count", t.count},
+                      {"total_us", kernel_ns / 1e3},
+                      {"us_a_step", kernel_ns / 1e3 / steps},
+                      {"mean_us", t.mean_ns() / 1e3},
+                      {"min_us", static_cast<double>(t.min_ns) / 1e3},
+                      {"max_us", static_cast<double>(t.max_ns) / 1e3},
+                      {"share", all_ns > 0 ? kernel_ns / all_ns : 0},
+                      {"gigabytes_per_second", t.gigabytes_per_second()}});
     }
-    tables.push_back({{"phase", table.phase},
-                      {"tokens", table.tokens},
-                      {"step_us", table.step_us},
+    tables.push_back({{"phase", phase.name},
+                      {"tokens", phase.tokens},
+                      {"steps", phase.steps.size()},
+                      {"step_us", step_ns(phase) / 1e3},
                       {"rows", rows}});
   }
   return tables;
@@ -186,8 +179,10 @@ std::string to_markdown(const Report& report) {
           test.name(), test.stop_tokens);
     }
   }
-  for (const KernelTable& table : report.kernels)
-    text += kernel_markdown(table, report);
+  for (const TimedPhase& phase : report.phases) {
+    text += kernels_table(phase, report.copy.gigabytes_per_second);
+    if (report.print_dispatches) text += dispatches_table(phase);
+  }
   return text;
 }
 

@@ -7,6 +7,7 @@
 
 #include "rt/nibble.h"
 #include "tools/common/copy_bandwidth.h"
+#include "tools/common/kernel_times.h"
 
 namespace nbl::tools {
 
@@ -21,22 +22,6 @@ struct TestResult {
   std::vector<double> rates() const;  // tokens per second
 };
 
-// All dispatches of one SPIR-V variant in a step; means over the steps that were timed.
-struct KernelRow {
-  std::string kernel;
-  uint32_t count = 0;
-  double total_us = 0;
-  double share = 0;  // of the sum over all kernels
-  double gigabytes_per_second = 0;
-};
-
-struct KernelTable {
-  std::string phase;            // "decode", "prefill"
-  uint32_t tokens = 0;          // in the step
-  double step_us = 0;           // from the first dispatch's begin to the last one's end
-  std::vector<KernelRow> rows;  // the most expensive first
-};
-
 struct Report {
   std::string model_file;
   std::string model_name;
@@ -49,7 +34,8 @@ struct Report {
   nbl_info info = {};  // its strings are not valid any more
   CopyBandwidth copy;  // all zero: not measured
   std::vector<TestResult> tests;
-  std::vector<KernelTable> kernels;
+  std::vector<TimedPhase> phases;  // empty: kernels were not timed
+  bool print_dispatches = false;
 };
 
 double mean(const std::vector<double>& values);

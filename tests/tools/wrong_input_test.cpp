@@ -1,6 +1,8 @@
 // Could break: a tool crashes, succeeds, or says nothing or a page of text where one line tells
 // what is wrong with its input. Runs the programs themselves.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <link.h>
 
 #include <cstring>
 
@@ -85,6 +87,44 @@ TEST_F(WrongInput, an_output_that_cannot_be_written_is_named) {
   expect_refusal(
       run_process({NIBBLEC, "compile", input.path().string(), "-o", "/nonexistent/out.nbl"}),
       "nibblec", "/nonexistent/out.nbl");
+}
+
+TEST_F(WrongInput, outputs_of_a_benchmark_that_cannot_be_written_are_named) {
+  NBL_REQUIRE_VULKAN();
+  const TempFile file(bytes_of(model().span()), ".nbl");
+  for (const std::string option : {"--trace", "--kernels-tsv", "--dispatches-tsv"}) {
+    for (const std::string path : {"/nonexistent/out", "/tmp", "/dev/full"}) {
+      SCOPED_TRACE(option + " " + path);
+      expect_refusal(
+          bench(file.path(), {"-p", "0", "-n", "0", "-r", "1", "--no-copy", option, path}),
+          "nibble-bench", path);
+    }
+  }
+}
+
+TEST_F(WrongInput, devices_without_timestamps_have_a_report_and_no_trace) {
+  NBL_REQUIRE_VULKAN();
+  const TempFile file(bytes_of(model().span()), ".nbl"), out("", ".json");
+  const std::unique_ptr<void, int (*)(void*)> loader(dlopen("libvulkan.so.1", RTLD_NOW), &dlclose);
+  link_map* map = nullptr;
+  ASSERT_EQ(dlinfo(loader.get(), RTLD_DI_LINKMAP, &map), 0);
+  const auto run = [&](std::vector<std::string> options) {
+    std::vector<std::string> command = {
+        NIBBLE_BENCH, "-m", file.path().string(), "-p", "0", "-n", "2", "-r", "1", "--no-copy"};
+    command.insert(command.end(), options.begin(), options.end());
+    return run_process(command, {std::string("NIBBLE_REAL_VULKAN=") + map->l_name,
+                                 std::string("LD_LIBRARY_PATH=") + NO_TIMESTAMPS});
+  };
+  for (const std::string option : {"--trace", "--kernels-tsv", "--dispatches-tsv"}) {
+    expect_refusal(run({option, out.path().string()}), "nibble-bench", "has no timestamps");
+  }
+  for (const std::string option : {"--kernels", "--dispatches"}) {
+    const ProcessResult result = run({option});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.error_lines(), 1) << result.err;
+    EXPECT_NE(result.err.find("note: "), std::string::npos) << result.err;
+    EXPECT_NE(result.out.find("| tg 2 |"), std::string::npos) << result.out;
+  }
 }
 
 TEST_F(WrongInput, a_directory_or_an_empty_file_is_no_model) {

@@ -103,7 +103,7 @@ class Bench {
     need(make_layouts(plan_, device_, &recording_, &error_), error_);
     need(make_pipelines(plan_, device_, {}, {}, &recording_, &error_), error_);
     need(make_sets(plan_, device_, &recording_, &error_), error_);
-    need(make_commands(plan_, device_, false, &recording_, &error_), error_);
+    need(make_commands(plan_, device_, {}, &recording_, &error_), error_);
     need(clear_memory(plan_, device_, kTimeoutMs, &recording_, &error_), error_);
     need(record_commands(plan_, device_, &recording_, &error_), error_);
     DeviceBlock& io = device_blocks_.back();
