@@ -117,6 +117,13 @@ TEST(ValidationChild, runs_an_engine) {
     ASSERT_EQ(nbl_set_sampling(engine, &sampling, &error), 0u);
     std::vector<uint32_t> tokens;
     ASSERT_EQ(test::short_story(engine, &tokens, &error), 0u) << test::sentence(error);
+    if ((config.flags & NBL_FLAG_TIMESTAMPS) == 0) continue;
+    std::vector<nbl_timing> timings(256);
+    uint32_t count = 0;
+    for (const int prefill : {0, 1}) {
+      ASSERT_EQ(nbl_timings(engine, prefill, timings.data(), 256, &count, &error), 0u)
+          << test::sentence(error);
+    }
   }
   nbl_close(engine);
 }
