@@ -32,10 +32,10 @@ Status take_storage(const Sizes& sizes, const RecordOptions& options, Storage* s
   NBL_TRY(storage->persistent(uint64_t{sizes.max_burst} + 2, &out->submit, error));
   if (options.timestamps) {
     const uint32_t most = max_of(sizes.dispatches[0], sizes.dispatches[1]);
-    NBL_TRY(storage->persistent(uint64_t{2} * most, &out->ticks, error));
+    NBL_TRY(storage->persistent(timestamps_of(most), &out->ticks, error));
     Timestamps* const stamps[2] = {&out->decode.timestamps, &out->prefill.timestamps};
     for (uint32_t i = 0; i < 2; ++i) {
-      const uint32_t pools = div_up(2 * sizes.dispatches[i], options.pool_queries);
+      const uint32_t pools = div_up(timestamps_of(sizes.dispatches[i]), options.pool_queries);
       NBL_TRY(storage->persistent(pools, &stamps[i]->pools, error));
     }
   }

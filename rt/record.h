@@ -31,7 +31,7 @@ struct Pipeline {
 struct PhaseCommands {
   VkCommandBuffer run = VK_NULL_HANDLE;  // the dispatches; may be in a submit several times
   VkCommandBuffer end = VK_NULL_HANDLE;  // copies results (and logits) to where the host sees them
-  Timestamps timestamps;                 // before and after each dispatch, where asked for
+  Timestamps timestamps;                 // timestamps_of() its dispatches, where asked for
 };
 
 struct Recording {
@@ -52,6 +52,11 @@ struct Recording {
   std::span<uint64_t> ticks;          // room for the timestamps of a phase
   DeviceBlock staging;                // during record() only
 };
+
+// One when everything before the step has ended, then one before and one after each dispatch.
+constexpr uint32_t timestamps_of(uint32_t dispatches) {
+  return dispatches == 0 ? 0 : 2 * dispatches + 1;
+}
 
 struct RecordOptions {
   bool timestamps = false;                  // the device has them (kTimestamps)

@@ -49,10 +49,10 @@ Status last_timings(const Engine& e, bool prefill, std::span<nbl_timing> out, ui
   const std::span<uint64_t> ticks = e.recording.ticks.first(stamps.count);
   NBL_TRY(read_timestamps(e.device, stamps, ticks, error));
   const Caps& caps = e.device.caps;
-  TickTimeline timeline(caps.timestamp_bits);
+  TickTimeline timeline(caps.timestamp_bits, ticks[0]);
   for (uint32_t i = 0; i < needed; ++i) {
     nbl_timing& t = out[i];
-    const TickSpan span = timeline.next(ticks[2 * i], ticks[2 * i + 1]);
+    const TickSpan span = timeline.next(ticks[2 * i + 1], ticks[2 * i + 2]);
     t.index = i;
     describe_dispatch(e.model, phase.dispatches[i], positions, &t);
     t.start_ns = ticks_to_ns(span.start, caps.timestamp_period_ns);

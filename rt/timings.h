@@ -22,13 +22,14 @@ extern "C" {
 
 /* One dispatch. Strings are valid until nbl_close(); none is NULL.
  *
- * Times are nanoseconds since the step's first timestamp, from VkPhysicalDeviceLimits'
- * timestampPeriod as it is, never rounded. The device is asked for the time where it comes by the
- * dispatch, past the barrier before it (top of pipe), and where the dispatch and everything before
- * it has ended (bottom of pipe). Dispatches may overlap, and some drivers take all times of the
- * first kind when a submit starts; so a dispatch counts from when the ones before it have ended:
+ * Times are nanoseconds since the step's first timestamp, which is taken when everything before the
+ * step has ended; from VkPhysicalDeviceLimits' timestampPeriod as it is, never rounded. The device
+ * is asked for the time where it comes by the dispatch, past the barrier before it (top of pipe),
+ * and where the dispatch and everything before it has ended (bottom of pipe). Dispatches may
+ * overlap, and some drivers take all times of the first kind when a submit starts, also for the
+ * last step of a burst; so a dispatch counts from when all before it has ended:
  *
- *   start = max(first timestamp, end of all earlier dispatches)
+ *   start = max(first timestamp, start of the step, ends of all earlier dispatches)
  *   end = max(start, second timestamp),  duration = end - start
  *
  * Times never overlap, and durations add up to no more than the step took. What is left between

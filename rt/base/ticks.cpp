@@ -35,9 +35,10 @@ uint64_t ticks_to_ns(uint64_t ticks, float period_ns) {
   return high << (64 - shift) | low >> shift;
 }
 
-TickTimeline::TickTimeline(uint32_t valid_bits)
+TickTimeline::TickTimeline(uint32_t valid_bits, uint64_t origin)
     : mask_(valid_bits >= 64 ? kMost : (uint64_t{1} << valid_bits) - 1),
-      half_(mask_ == 0 ? 0 : (mask_ >> 1) + 1) {}
+      half_(mask_ == 0 ? 0 : (mask_ >> 1) + 1),
+      latest_(origin) {}
 
 void TickTimeline::advance(uint64_t stamp) {
   const uint64_t ahead = (stamp - latest_) & mask_;
@@ -47,8 +48,6 @@ void TickTimeline::advance(uint64_t stamp) {
 }
 
 TickSpan TickTimeline::next(uint64_t begin, uint64_t end) {
-  if (!started_) latest_ = begin;
-  started_ = true;
   advance(begin);
   const uint64_t start = elapsed_;
   advance(end);

@@ -25,8 +25,8 @@ Status make_phase(const Phase& phase, const Device& device, const RecordOptions&
   NBL_TRY(make_buffer(device, pool, &out->end, error));
   if (!options.timestamps) return {};
   return make_timestamps(device, out->timestamps.pools, options.pool_queries,
-                         2 * static_cast<uint32_t>(phase.dispatches.size()), &out->timestamps,
-                         error);
+                         timestamps_of(static_cast<uint32_t>(phase.dispatches.size())),
+                         &out->timestamps, error);
 }
 
 Status begin_recording(const Device& device, VkCommandBuffer commands,
@@ -78,6 +78,7 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
   barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
           VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
           VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, kShaderAccess);
+  write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 0);
   VkPipeline bound = VK_NULL_HANDLE;
   for (uint32_t i = 0; i < count; ++i) {
     const Dispatch& d = phase.dispatches[i];
@@ -96,9 +97,9 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
     fn.CmdPushConstants(c.run, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, kPushBytes, d.call.push);
     // The first one is taken when the device comes by, past the barrier; not when earlier
     // dispatches are done, which the end stamps tell.
-    write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 2 * i);
+    write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 2 * i + 1);
     fn.CmdDispatch(c.run, d.call.grid[0], d.call.grid[1], d.call.grid[2]);
-    write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 2 * i + 1);
+    write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 2 * i + 2);
   }
   NBL_VK(device, error, EndCommandBuffer, c.run);
   return {};

@@ -68,10 +68,10 @@ TEST(Ticks, agree_with_128_bit_arithmetic_on_random_values) {
   }
 }
 
-TEST(TickTimeline, starts_at_the_first_begin_stamp) {
-  TickTimeline line(64);
-  const TickSpan first = line.next(1000, 1010);
-  EXPECT_EQ(first.start, 0u);
+TEST(TickTimeline, starts_at_the_origin) {
+  TickTimeline line(64, 1000);
+  const TickSpan first = line.next(1004, 1010);
+  EXPECT_EQ(first.start, 4u);
   EXPECT_EQ(first.end, 10u);
   const TickSpan second = line.next(1013, 1020);  // 3 ticks of waiting
   EXPECT_EQ(second.start, 13u);
@@ -79,7 +79,7 @@ TEST(TickTimeline, starts_at_the_first_begin_stamp) {
 }
 
 TEST(TickTimeline, counts_time_that_dispatches_share_once) {
-  TickTimeline line(64);
+  TickTimeline line(64, 100);
   line.next(100, 150);
   const TickSpan overlapping = line.next(110, 170);
   EXPECT_EQ(overlapping.start, 50u);
@@ -93,27 +93,29 @@ TEST(TickTimeline, counts_time_that_dispatches_share_once) {
 }
 
 TEST(TickTimeline, takes_begin_stamps_that_are_pinned_to_the_submit) {
-  TickTimeline line(64);
-  uint64_t end = 500, total = 0;
+  // The last step of a burst whose other steps took 400 ticks.
+  const uint64_t submit = 100, origin = 500;
+  TickTimeline line(64, origin);
+  uint64_t end = origin, total = 0;
   for (uint64_t i = 1; i <= 9; ++i) {
     end += i;
-    const TickSpan span = line.next(500, end);
+    const TickSpan span = line.next(submit, end);
     EXPECT_EQ(span.end - span.start, i);
     total += span.end - span.start;
   }
-  EXPECT_EQ(total, end - 500);
+  EXPECT_EQ(total, end - origin);
 }
 
 TEST(TickTimeline, wraps_with_the_counter) {
   for (const uint32_t bits : {36u, 40u, 48u, 63u, 64u}) {
     const uint64_t mask = bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
     for (uint64_t before = 0; before < 40; ++before) {
-      TickTimeline line(bits);
       uint64_t at = (mask - before) & mask;
+      TickTimeline line(bits, at);
       for (uint64_t i = 0; i < 4; ++i) {
         const TickSpan span = line.next((at + 2) & mask, (at + 9) & mask);
-        EXPECT_EQ(span.start, i * 9) << bits << " bits, " << before;
-        EXPECT_EQ(span.end, i * 9 + 7) << bits << " bits, " << before;
+        EXPECT_EQ(span.start, i * 9 + 2) << bits << " bits, " << before;
+        EXPECT_EQ(span.end, i * 9 + 9) << bits << " bits, " << before;
         at = (at + 9) & mask;
       }
     }
@@ -121,14 +123,14 @@ TEST(TickTimeline, wraps_with_the_counter) {
 }
 
 TEST(TickTimeline, ignores_bits_that_are_not_valid) {
-  TickTimeline line(36);
   const uint64_t junk = 0xabcdef0ull << 36;
-  EXPECT_EQ(line.next(5 | junk, 9).end, 4u);
+  TickTimeline line(36, 5 | junk);
+  EXPECT_EQ(line.next(6 | junk, 9).end, 4u);
   EXPECT_EQ(line.next(9, 12 | junk).end, 7u);
 }
 
 TEST(TickTimeline, adds_up_past_the_range_of_the_counter) {
-  TickTimeline line(36);
+  TickTimeline line(36, 0);
   const uint64_t quarter = uint64_t{1} << 34;
   TickSpan span{};
   for (uint64_t i = 0; i < 100; ++i)
@@ -138,7 +140,7 @@ TEST(TickTimeline, adds_up_past_the_range_of_the_counter) {
 }
 
 TEST(TickTimeline, is_empty_without_valid_bits) {
-  TickTimeline line(0);
+  TickTimeline line(0, 3);
   for (const uint64_t stamp : {uint64_t{5}, uint64_t{700}, ~uint64_t{0}}) {
     const TickSpan span = line.next(stamp, stamp + 40);
     EXPECT_EQ(span.start, 0u);
