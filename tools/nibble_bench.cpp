@@ -35,8 +35,8 @@ void describe_options(CLI::App& app, BenchOptions& options) {
       ->check(CLI::IsMember({"md", "json", "csv"}))
       ->capture_default_str();
   app.add_flag("--kernels", options.kernels,
-               "Also time every kernel, in an engine with timestamps");
-  app.add_flag("--dispatches", options.dispatches, "Also print the time of every dispatch");
+               "Also time every kernel, in an engine with timestamps (md and json)");
+  app.add_flag("--dispatches", options.dispatches, "Also print the time of every dispatch (md)");
   app.add_option("--kernels-tsv", options.kernels_tsv,
                  "Write the times by kernel to this file, tab-separated");
   app.add_option("--dispatches-tsv", options.dispatches_tsv,
@@ -75,18 +75,17 @@ std::optional<OutputFile> open_output(const char* what, const std::string& path)
 
 // What takes an engine with timestamps.
 void measure_kernels(const BenchOptions& options, const MappedFile& model, Report* report) {
-  std::optional<OutputFile> kernels = open_output("the kernels' times", options.kernels_tsv);
-  std::optional<OutputFile> dispatches =
-      open_output("the dispatches' times", options.dispatches_tsv);
-  std::optional<OutputFile> trace_file = open_output("the trace", options.trace);
-  const bool times = options.kernels || options.dispatches || kernels || dispatches;
-  if (!times && !trace_file) return;
+  const bool times = options.kernels || options.dispatches || !options.kernels_tsv.empty() ||
+                     !options.dispatches_tsv.empty();
+  const bool files =
+      !options.kernels_tsv.empty() || !options.dispatches_tsv.empty() || !options.trace.empty();
+  if (!times && !files) return;
   const uint64_t start_ns = now_ns();
   BenchEngine bench(options, model, true);
   Trace trace(bench.engine().info().device_name);
   trace.add_call("open", start_ns, now_ns(), {{"model", options.model}});
   if (!bench.has_timestamps()) {
-    if (trace_file || kernels || dispatches) {
+    if (files) {
       throw Failure(std::string(bench.engine().info().device_name) +
                     " has no timestamps: it cannot tell when a kernel ran");
     }
@@ -94,6 +93,11 @@ void measure_kernels(const BenchOptions& options, const MappedFile& model, Repor
                  bench.engine().info().device_name);
     return;
   }
+  // Only now: what lies there already is kept where nothing can be measured.
+  std::optional<OutputFile> kernels = open_output("the kernels' times", options.kernels_tsv);
+  std::optional<OutputFile> dispatches =
+      open_output("the dispatches' times", options.dispatches_tsv);
+  std::optional<OutputFile> trace_file = open_output("the trace", options.trace);
   if (times) {
     report->phases.push_back(bench.kernels(false));
     if (bench.has_prefill()) report->phases.push_back(bench.kernels(true));

@@ -104,7 +104,7 @@ TEST_F(WrongInput, outputs_of_a_benchmark_that_cannot_be_written_are_named) {
 
 TEST_F(WrongInput, devices_without_timestamps_have_a_report_and_no_trace) {
   NBL_REQUIRE_VULKAN();
-  const TempFile file(bytes_of(model().span()), ".nbl"), out("", ".json");
+  const TempFile file(bytes_of(model().span()), ".nbl"), out("kept", ".json");
   const std::unique_ptr<void, int (*)(void*)> loader(dlopen("libvulkan.so.1", RTLD_NOW), &dlclose);
   link_map* map = nullptr;
   ASSERT_EQ(dlinfo(loader.get(), RTLD_DI_LINKMAP, &map), 0);
@@ -117,6 +117,7 @@ TEST_F(WrongInput, devices_without_timestamps_have_a_report_and_no_trace) {
   };
   for (const std::string option : {"--trace", "--kernels-tsv", "--dispatches-tsv"}) {
     expect_refusal(run({option, out.path().string()}), "nibble-bench", "has no timestamps");
+    EXPECT_EQ(std::filesystem::file_size(out.path()), 4u) << "what was there is kept";
   }
   for (const std::string option : {"--kernels", "--dispatches"}) {
     const ProcessResult result = run({option});
