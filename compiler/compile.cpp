@@ -10,15 +10,11 @@
 namespace nbl::compiler {
 namespace {
 
-bool is_group_size(uint32_t size) {
-  return size == 32 || size == 64 || size == 128 || size == 256;
-}
-
 // Options that are wrong whatever the checkpoint holds.
 void check_options(const CompileOptions& options) {
   if (!is_group_size(options.group_size)) {
-    throw CompileError(
-        fmt::format("the group size is {}; it must be 32, 64, 128 or 256", options.group_size));
+    throw CompileError(fmt::format("the group size is {}; it must be a multiple of 8 from 8 to {}",
+                                   options.group_size, kMaxGroupSize));
   }
   std::error_code ignored;
   if (std::filesystem::equivalent(options.input, options.output, ignored)) {

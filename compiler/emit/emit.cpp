@@ -45,22 +45,28 @@ size_t largest_graph_bytes(GraphBuffer model) {
   return graph_bytes(model).size();
 }
 
-TensorSegments write_q4(const GraphTensor& tensor, uint32_t group_size, SegmentWriter* segments,
-                        Q4Error* error) {
-  const RowSource rows = constant_rows(*tensor.constant);
+RowSource rows_of(const GraphTensor& tensor) {
+  RowSource rows = constant_rows(*tensor.constant);
   if (rows.rows != tensor.shape[0] || rows.columns != tensor.shape[1]) {
     throw CompileError(fmt::format("weight {} has shape [{}, {}]; the graph wants [{}, {}]",
                                    tensor.name, rows.rows, rows.columns, tensor.shape[0],
                                    tensor.shape[1]));
   }
+  return rows;
+}
+
+TensorSegments write_q4(const GraphTensor& tensor, uint32_t group_size, SegmentWriter* segments,
+                        Q4Error* error) {
   Q4Error cost;
-  const Q4Matrix matrix = quantize_q4(rows, group_size, &cost);
+  const Q4Matrix matrix = quantize_q4(rows_of(tensor), group_size, &cost);
   error->error_squares += cost.error_squares;
   error->weight_squares += cost.weight_squares;
   error->quantized_rows += cost.quantized_rows;
   error->lossless_rows += cost.lossless_rows;
   const int32_t data = segments->add(tensor.name, std::as_bytes(std::span(matrix.words)));
-  return {data, segments->add(scales_name(tensor), std::as_bytes(std::span(matrix.scales)))};
+  const int32_t scales =
+      segments->add(scales_name(tensor), std::as_bytes(std::span(matrix.scales)));
+  return {data, scales, matrix.group_size};
 }
 
 TensorSegments write_f32(const GraphTensor& tensor, SegmentWriter* segments) {
@@ -73,26 +79,29 @@ TensorSegments write_f32(const GraphTensor& tensor, SegmentWriter* segments) {
   }
   // Kernels read whole blocks of a vector.
   if (tensor.shape.size() == 1) values.resize(row_stride(tensor.shape[0]), 0.0f);
-  return {segments->add(tensor.name, std::as_bytes(std::span(values))), kAbsent};
+  return {segments->add(tensor.name, std::as_bytes(std::span(values))), kAbsent, 0};
 }
 
-void write_weights(GraphBuffer* model, const Progress& progress, SegmentWriter* segments,
+void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter* segments,
                    Q4Error* error) {
+  const Progress& progress = options.progress;
   uint64_t total = 0;
   uint64_t done = 0;
-  const auto bytes = [&](const GraphTensor& tensor) {
-    return data_bytes(tensor, model->group_size) + scale_bytes(tensor, model->group_size);
+  const auto bytes = [&](size_t i) {
+    const GraphTensor& tensor = model->graph->tensors[i];
+    const uint32_t group_size = model->places[i].group_size;
+    return data_bytes(tensor, group_size) + scale_bytes(tensor, group_size);
   };
-  for (const GraphTensor& tensor : model->graph->tensors) {
-    if (tensor.role == Role::weight) total += bytes(tensor);
+  for (size_t i = 0; i < model->places.size(); ++i) {
+    if (model->graph->tensors[i].role == Role::weight) total += bytes(i);
   }
   for (size_t i = 0; i < model->places.size(); ++i) {
     const GraphTensor& tensor = model->graph->tensors[i];
     if (tensor.role != Role::weight) continue;
     if (progress) progress(tensor.name, static_cast<double>(done) / static_cast<double>(total));
-    model->places[i] = is_q4(tensor) ? write_q4(tensor, model->group_size, segments, error)
+    model->places[i] = is_q4(tensor) ? write_q4(tensor, options.group_size, segments, error)
                                      : write_f32(tensor, segments);
-    done += bytes(tensor);
+    done += bytes(i);
   }
   if (progress) progress("", 1.0);
 }
@@ -118,14 +127,17 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
   GraphBuffer model{.graph = &graph,
                     .tokenizer = tokenizer,
                     .metadata = &options.metadata,
-                    .group_size = options.group_size,
                     .places = std::vector<TensorSegments>(graph.tensors.size()),
                     .segments = {}};
+  for (size_t i = 0; i < graph.tensors.size(); ++i) {
+    if (!is_q4(graph.tensors[i])) continue;
+    model.places[i].group_size = q4_group_size(rows_of(graph.tensors[i]), options.group_size);
+  }
   const uint64_t reserved = sizeof(FileHeader) + largest_graph_bytes(model);
   OutputFile file(path);
   SegmentWriter segments(&file, reserved);
   EmitReport report;
-  write_weights(&model, options.progress, &segments, &report.quantization);
+  write_weights(&model, options, &segments, &report.quantization);
   model.segments = segments.segments();
   const std::vector<std::byte> bytes = graph_bytes(model);
   if (sizeof(FileHeader) + bytes.size() > reserved) {

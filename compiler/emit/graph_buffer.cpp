@@ -22,7 +22,7 @@ Offset<fb::Segment> pack(FlatBufferBuilder& builder, const SegmentInfo& segment)
   return fb::CreateSegment(builder, segment.offset, segment.size, hash, name);
 }
 
-Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor, uint32_t group_size,
+Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor,
                         const TensorSegments& place) {
   const bool q4 = tensor.dtype == DType::q4;
   const Layout layout = q4 ? Layout::q4_t16k8 : Layout::row_major;
@@ -31,7 +31,7 @@ Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor, u
   const auto dtype = builder.CreateSharedString(name_of(kDTypeNames, tensor.dtype));
   const auto layout_name = builder.CreateSharedString(name_of(kLayoutNames, layout));
   const auto shape = builder.CreateVector(tensor.shape);
-  return fb::CreateTensor(builder, name, role, dtype, layout_name, shape, q4 ? group_size : 0,
+  return fb::CreateTensor(builder, name, role, dtype, layout_name, shape, place.group_size,
                           place.data, place.scales);
 }
 
@@ -94,7 +94,7 @@ std::vector<std::byte> graph_bytes(const GraphBuffer& model) {
   for (const SegmentInfo& segment : model.segments)
     segments.push_back(pack(builder, segment));
   for (size_t i = 0; i < graph.tensors.size(); ++i) {
-    tensors.push_back(pack(builder, graph.tensors[i], model.group_size, model.places[i]));
+    tensors.push_back(pack(builder, graph.tensors[i], model.places[i]));
   }
   for (const GraphOp& op : graph.ops)
     ops.push_back(pack(builder, op));

@@ -18,13 +18,13 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 struct TensorSegments {
   int32_t data = -1;
   int32_t scales = -1;
+  uint32_t group_size = 0;  // q4
 };
 
 struct GraphBuffer {
   const Graph* graph;
   const TokenizerData* tokenizer;  // may be null
   const Metadata* metadata;
-  uint32_t group_size;
   std::vector<TensorSegments> places;  // one a tensor
   std::vector<SegmentInfo> segments;
 };

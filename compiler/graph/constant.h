@@ -1,8 +1,9 @@
-// Where the values of a weight come from. Nothing is read before the emitter asks for a row, so a
-// graph of any model takes a few kilobytes.
+// Where the values of a weight come from. Nothing is read before the emitter asks for a row, so the
+// graph of a checkpoint takes a few kilobytes.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "compiler/import/checkpoint.h"
@@ -15,16 +16,28 @@ enum class Arrangement : uint8_t {
   interleaved,  // rows of two sources in turn, padded as interleave() says
 };
 
-// The rows of a weight: those of tensors of the checkpoint, or values the compiler computed.
+// The rows of a weight, by the first of these that is there: rows that arrive quantized, tensors of
+// the checkpoint, parts that a pass put together, values the compiler computed.
 //
 // Borrows  the checkpoint's tensors, while a graph holds the constant.
 struct Constant {
-  std::vector<const SourceTensor*> sources = {};  // all with the same columns; empty: `values`
+  std::vector<const SourceTensor*> sources = {};  // all with the same columns
   Arrangement arrangement = Arrangement::stacked;
   std::vector<float> values = {};  // row-major
+  std::shared_ptr<const Q4Rows> quantized = {};
+  std::vector<std::shared_ptr<const Constant>> parts = {};  // none of which has parts
+
+  // Whether rows() can read it and no pass put it together.
+  bool is_plain_matrix() const {
+    return arrangement == Arrangement::stacked && parts.empty() && (quantized || !sources.empty());
+  }
 };
 
-// The rows of a constant with sources.
+// One constant of several that have no parts; two where the rows come in turn.
+std::shared_ptr<const Constant> arrange(Arrangement arrangement,
+                                        std::vector<std::shared_ptr<const Constant>> parts);
+
+// The rows of a constant that is more than values.
 RowSource constant_rows(const Constant& constant);
 
 // All values of a constant as float32, row-major.

@@ -3,14 +3,11 @@
 namespace nbl::compiler {
 namespace {
 
-// The plain linear over rows of one source that feeds slot `slot` of ops[reader] and nothing else,
-// or -1.
+// The plain linear that feeds slot `slot` of ops[reader] and nothing else, or -1.
 int32_t linear_for(const Graph& graph, size_t reader, size_t slot) {
   const int32_t tensor = graph.ops[reader].inputs[slot];
   const int32_t op = graph.producer(tensor);
-  if (!is_plain_linear(graph, op) || graph.users(tensor) != std::vector{reader}) return -1;
-  const int32_t weight = graph.ops[static_cast<size_t>(op)].inputs[1];
-  return graph.tensor(weight).constant->sources.size() == 1 ? op : -1;
+  return is_plain_linear(graph, op) && graph.users(tensor) == std::vector{reader} ? op : -1;
 }
 
 // Turns ops[swiglu] into the linear that does the work of all three.
@@ -19,10 +16,8 @@ void rewrite(Graph* graph, size_t swiglu, size_t gate, size_t up) {
   const int32_t gate_weight = graph->ops[gate].inputs[1];
   const int32_t up_weight = graph->ops[up].inputs[1];
   const std::vector<uint32_t> shape = graph->tensor(gate_weight).shape;
-  auto rows = std::make_shared<Constant>();
-  rows->arrangement = Arrangement::interleaved;
-  rows->sources = {graph->tensor(gate_weight).constant->sources[0],
-                   graph->tensor(up_weight).constant->sources[0]};
+  auto rows = arrange(Arrangement::interleaved,
+                      {graph->tensor(gate_weight).constant, graph->tensor(up_weight).constant});
   const std::string at = op.name.substr(0, op.name.rfind('.') + 1);
   const int32_t weight = graph->add({.name = at + "ffn_gate_up.weight",
                                      .role = Role::weight,

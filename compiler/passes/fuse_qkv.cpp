@@ -56,13 +56,12 @@ bool match(const Graph& graph, size_t sdpa, Attention* found) {
 }
 
 int32_t stacked_weight(Graph* graph, const Attention& a, const std::string& name) {
-  auto rows = std::make_shared<Constant>();
+  std::vector<std::shared_ptr<const Constant>> parts;
   uint32_t row_count = 0;
   uint32_t columns = 0;
   for (const size_t linear : {a.linear_q, a.linear_k, a.linear_v}) {
     const GraphTensor& part = graph->tensor(graph->ops[linear].inputs[1]);
-    rows->sources.insert(rows->sources.end(), part.constant->sources.begin(),
-                         part.constant->sources.end());
+    parts.push_back(part.constant);
     row_count += part.shape[0];
     columns = part.shape[1];
   }
@@ -70,7 +69,7 @@ int32_t stacked_weight(Graph* graph, const Attention& a, const std::string& name
                      .role = Role::weight,
                      .dtype = DType::q4,
                      .shape = {row_count, columns},
-                     .constant = std::move(rows)});
+                     .constant = arrange(Arrangement::stacked, std::move(parts))});
 }
 
 // "blk.3.attn_q" -> "blk.3."

@@ -61,8 +61,7 @@ bool is_plain_linear(const Graph& graph, int32_t op) {
   for (size_t slot = 2; slot < linear.inputs.size(); ++slot) {
     if (linear.inputs[slot] != kAbsent) return false;
   }
-  const Constant& rows = *graph.tensor(linear.inputs[1]).constant;
-  return rows.arrangement == Arrangement::stacked && !rows.sources.empty();
+  return graph.tensor(linear.inputs[1]).constant->is_plain_matrix();
 }
 
 }  // namespace nbl::compiler

@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint32_t kTileRows = 16;
 constexpr uint32_t kWordColumns = 8;
+constexpr uint8_t kZeroNibble = 8;
 constexpr uint32_t kPaddingWord = 0x88888888u;
 constexpr float kMaxWeight = 8 * 65504.0f;
 
@@ -28,11 +29,13 @@ struct RowError {
   bool lossless = false;
 };
 
-// One thread's buffers, a padded row each.
+// One thread's buffers, a padded row each; scales: one for each group of the file.
 struct Scratch {
-  explicit Scratch(uint32_t columns) : weights(columns), nibbles(columns) {}
+  Scratch(uint32_t columns, uint32_t group_size)
+      : weights(columns), nibbles(columns), scales(columns / group_size) {}
   std::vector<float> weights;
   std::vector<uint8_t> nibbles;
+  std::vector<float> scales;
 };
 
 // Where row `row` lies in the tiles: element i of the row at data[i * kTileRows].
@@ -57,6 +60,16 @@ uint32_t pack_word(const uint8_t* nibbles) {
   return word;
 }
 
+void store_row(const Scratch& scratch, uint32_t row, Q4Matrix* matrix) {
+  const RowPlace place = place_of(matrix, row);
+  for (size_t word = 0; word < scratch.nibbles.size() / kWordColumns; ++word) {
+    place.words[word * kTileRows] = pack_word(scratch.nibbles.data() + word * kWordColumns);
+  }
+  for (size_t group = 0; group < scratch.scales.size(); ++group) {
+    place.scales[group * kTileRows] = f32_to_f16(scratch.scales[group]);
+  }
+}
+
 void check_weights(const RowSource& source, uint32_t row, const std::vector<float>& weights) {
   float largest = 0;
   bool ordered = true;  // false once a NaN was seen
@@ -73,22 +86,23 @@ void check_weights(const RowSource& source, uint32_t row, const std::vector<floa
                   source.describe(row), bad - weights.begin(), *bad, kMaxWeight));
 }
 
-RowError quantize_row(const RowSource& source, uint32_t row, Scratch* scratch, Q4Matrix* matrix) {
+// In groups of `group_size`, which may be many of the file's.
+RowError quantize_row(const RowSource& source, uint32_t row, uint32_t group_size,
+                      uint32_t stored_group, Scratch* scratch) {
   std::vector<float>& weights = scratch->weights;
   uint8_t* nibbles = scratch->nibbles.data();
-  const uint32_t group_size = matrix->group_size;
   source.read(row, weights.data());
   check_weights(source, row, weights);
-  const RowPlace place = place_of(matrix, row);
   RowError error;
-  for (uint32_t column = 0; column < weights.size(); column += group_size) {
+  const auto columns = static_cast<uint32_t>(weights.size());
+  for (uint32_t column = 0; column < columns; column += group_size) {
     const float* group = weights.data() + column;
-    const uint16_t half = quantize_q4_group(group, group_size, nibbles + column);
-    place.scales[column / group_size * kTileRows] = half;
-    const float scale = f16_to_f32(half);
+    const uint32_t count = std::min(group_size, columns - column);
+    const float scale = f16_to_f32(quantize_q4_group(group, count, nibbles + column));
+    std::fill_n(scratch->scales.begin() + column / stored_group, count / stored_group, scale);
     float error_sum = 0;
     float weight_sum = 0;
-    for (uint32_t i = 0; i < group_size; ++i) {
+    for (uint32_t i = 0; i < count; ++i) {
       const float rounded = static_cast<float>(nibbles[column + i] - 8) * scale;
       error_sum += (group[i] - rounded) * (group[i] - rounded);
       weight_sum += group[i] * group[i];
@@ -96,63 +110,81 @@ RowError quantize_row(const RowSource& source, uint32_t row, Scratch* scratch, Q
     error.error_squares += static_cast<double>(error_sum);
     error.weight_squares += static_cast<double>(weight_sum);
   }
-  for (uint32_t word = 0; word < weights.size() / kWordColumns; ++word) {
-    place.words[word * kTileRows] = pack_word(nibbles + word * kWordColumns);
-  }
   return error;
 }
 
-// A Q4_0 block's 16 bytes hold elements 0..15 low and 16..31 high, which four masks turn into
-// words.
-RowError copy_q4_0_row(const RowSource& source, uint32_t row, const std::byte* blocks,
-                       Q4Matrix* matrix) {
-  const RowPlace place = place_of(matrix, row);
-  for (uint32_t block = 0; block < matrix->columns / kSourceBlock; ++block) {
-    uint16_t scale = 0;
-    uint32_t bytes[4];
-    std::memcpy(&scale, blocks, sizeof scale);
-    std::memcpy(bytes, blocks + sizeof scale, sizeof bytes);
-    blocks += sizeof scale + sizeof bytes;
-    if (!f16_is_finite(scale)) {
-      throw ImportError(fmt::format("{}: the Q4_0 scale of block {} is {}; it must be finite",
-                                    source.describe(row), block, f16_to_f32(scale)));
-    }
-    place.scales[block * kTileRows] = scale;
-    constexpr uint32_t kLow = 0x0f0f0f0fu;
-    uint32_t* words = place.words + block * (kSourceBlock / kWordColumns) * kTileRows;
-    words[0 * kTileRows] = (bytes[0] & kLow) | (bytes[1] & kLow) << 4;
-    words[1 * kTileRows] = (bytes[2] & kLow) | (bytes[3] & kLow) << 4;
-    words[2 * kTileRows] = (bytes[0] >> 4 & kLow) | (bytes[1] & ~kLow);
-    words[3 * kTileRows] = (bytes[2] >> 4 & kLow) | (bytes[3] & ~kLow);
+RowError take_q4_row(const Q4Row& row, uint32_t columns, uint32_t stored_group, Scratch* scratch) {
+  std::ranges::fill(scratch->nibbles, kZeroNibble);
+  std::ranges::fill(scratch->scales, 0.0f);
+  for (uint32_t k = 0; k < columns; ++k) {
+    scratch->nibbles[k] = static_cast<uint8_t>(row.values[k] + kZeroNibble);
+    scratch->scales[k / stored_group] = row.scales[k / row.group_size];
   }
   RowError error;
   error.lossless = true;
   return error;
 }
 
-RowError convert_row(const RowSource& source, uint32_t row, Scratch* scratch, Q4Matrix* matrix) {
-  const bool may_copy = matrix->group_size == kSourceBlock && source.q4_0;
-  const std::byte* blocks = may_copy ? source.q4_0(row) : nullptr;
-  if (blocks != nullptr) return copy_q4_0_row(source, row, blocks, matrix);
-  return quantize_row(source, row, scratch, matrix);
+// A Q4_0 block's 16 bytes hold elements 0..15 low and 16..31 high.
+RowError take_q4_0_row(const RowSource& source, uint32_t row, const std::byte* blocks,
+                       uint32_t stored_group, Scratch* scratch) {
+  constexpr uint32_t kHalf = kSourceBlock / 2;
+  for (uint32_t block = 0; block < source.columns / kSourceBlock; ++block) {
+    uint16_t scale = 0;
+    std::memcpy(&scale, blocks, sizeof scale);
+    if (!f16_is_finite(scale)) {
+      throw ImportError(fmt::format("{}: the Q4_0 scale of block {} is {}; it must be finite",
+                                    source.describe(row), block, f16_to_f32(scale)));
+    }
+    uint8_t* nibbles = scratch->nibbles.data() + block * kSourceBlock;
+    for (uint32_t i = 0; i < kHalf; ++i) {
+      const auto byte = std::to_integer<uint8_t>(blocks[sizeof scale + i]);
+      nibbles[i] = byte & 15;
+      nibbles[i + kHalf] = byte >> 4;
+    }
+    std::fill_n(scratch->scales.begin() + block * kSourceBlock / stored_group,
+                kSourceBlock / stored_group, f16_to_f32(scale));
+    blocks += sizeof scale + kHalf;
+  }
+  RowError error;
+  error.lossless = true;
+  return error;
+}
+
+RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size, Scratch* scratch,
+                     Q4Matrix* matrix) {
+  const Q4Row taken = source.quantized ? source.quantized(row) : Q4Row{};
+  const bool may_take_blocks = group_size == kSourceBlock && source.q4_0;
+  const std::byte* blocks = may_take_blocks ? source.q4_0(row) : nullptr;
+  RowError error;
+  if (taken.values != nullptr) {
+    error = take_q4_row(taken, source.columns, matrix->group_size, scratch);
+  } else if (blocks != nullptr) {
+    error = take_q4_0_row(source, row, blocks, matrix->group_size, scratch);
+  } else {
+    error = quantize_row(source, row, group_size, matrix->group_size, scratch);
+  }
+  store_row(*scratch, row, matrix);
+  return error;
 }
 
 // Hands out tiles to threads and keeps the first failure in row order, so that the error too is the
 // same with any number of threads.
 class TileQueue {
  public:
-  TileQueue(const RowSource& source, Q4Matrix* matrix, std::vector<RowError>* errors)
-      : source_(source), matrix_(matrix), errors_(errors) {}
+  TileQueue(const RowSource& source, uint32_t group_size, Q4Matrix* matrix,
+            std::vector<RowError>* errors)
+      : source_(source), group_size_(group_size), matrix_(matrix), errors_(errors) {}
 
   void work() {
-    Scratch scratch(q4_padded_columns(matrix_->columns, matrix_->group_size));
+    Scratch scratch(q4_padded_columns(matrix_->columns, matrix_->group_size), matrix_->group_size);
     for (;;) {
       const uint32_t row = next_.fetch_add(kTileRows);
       if (row >= source_.rows || row >= failed_row_.load()) return;
       try {
         const uint32_t end = std::min(row + kTileRows, source_.rows);
         for (uint32_t r = row; r < end; ++r) {
-          (*errors_)[r] = convert_row(source_, r, &scratch, matrix_);
+          (*errors_)[r] = convert_row(source_, r, group_size_, &scratch, matrix_);
         }
       } catch (...) {
         const std::scoped_lock lock(mutex_);
@@ -170,6 +202,7 @@ class TileQueue {
 
  private:
   const RowSource& source_;
+  const uint32_t group_size_;
   Q4Matrix* matrix_;
   std::vector<RowError>* errors_;
   std::atomic<uint32_t> next_{0};
@@ -179,10 +212,6 @@ class TileQueue {
 };
 
 Q4Matrix padded_matrix(const RowSource& source, uint32_t group_size) {
-  if (group_size != 32 && group_size != 64 && group_size != 128 && group_size != 256) {
-    throw std::invalid_argument(
-        fmt::format("the group size is {}; it must be 32, 64, 128 or 256", group_size));
-  }
   Q4Matrix matrix;
   matrix.rows = source.rows;
   matrix.columns = source.columns;
@@ -200,11 +229,29 @@ double Q4Error::relative_rms() const {
   return weight_squares > 0 ? std::sqrt(error_squares / weight_squares) : 0;
 }
 
+bool is_group_size(uint32_t group_size) {
+  return group_size % kWordColumns == 0 && group_size > 0 && group_size <= kMaxGroupSize;
+}
+
+uint32_t q4_group_size(const RowSource& source, uint32_t group_size) {
+  if (source.all_quantized) return source.quantized_group;
+  const uint32_t wanted = stored_group_size(group_size, source.columns);
+  return source.quantized_group == 0 ? wanted : std::min(wanted, source.quantized_group);
+}
+
 Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* error,
                      uint32_t thread_count) {
-  Q4Matrix matrix = padded_matrix(source, group_size);
+  if (!is_group_size(group_size)) {
+    throw std::invalid_argument(
+        fmt::format("the group size is {}; it must be a multiple of {}, {} "
+                    "at most",
+                    group_size, kWordColumns, kMaxGroupSize));
+  }
+  Q4Matrix matrix = padded_matrix(source, q4_group_size(source, group_size));
   std::vector<RowError> row_errors(source.rows);
-  TileQueue queue(source, &matrix, &row_errors);
+  // Nothing but padding is left to quantize where all else arrives so.
+  const uint32_t quantized_in = source.all_quantized ? matrix.group_size : group_size;
+  TileQueue queue(source, quantized_in, &matrix, &row_errors);
   if (thread_count == 0) thread_count = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t tiles = (source.rows + kTileRows - 1) / kTileRows;
   {

@@ -27,19 +27,26 @@ struct Q4Error {
   double error_squares = 0;
   double weight_squares = 0;
   uint64_t quantized_rows = 0;
-  uint64_t lossless_rows = 0;  // Q4_0 rows taken over bit for bit
+  uint64_t lossless_rows = 0;  // taken over bit for bit
 
   // sqrt(sum (w - w')^2 / sum w^2); 0 where nothing was quantized.
   double relative_rms() const;
 };
 
-// Quantizes `source`, or takes its rows over bit for bit where they are Q4_0 and group_size is 32.
-// The result depends on nothing but the source: not on the number of threads.
+// Multiples of 8 up to this are group sizes to quantize in.
+inline constexpr uint32_t kMaxGroupSize = 4096;
+bool is_group_size(uint32_t group_size);
+
+// The group size in the file of a matrix that is quantized in groups of `group_size`: that of
+// stored_group_size(), or less where rows that arrive quantized have smaller groups.
+uint32_t q4_group_size(const RowSource& source, uint32_t group_size);
+
+// Quantizes `source`. Rows that arrive quantized are taken over bit for bit, and Q4_0 rows where
+// group_size is 32. The result depends on nothing but the source: not on the number of threads.
 //
-// Units   group_size is 32, 64, 128 or 256; thread_count 0 = one a processor; error may be null.
+// Units   thread_count 0 = one a processor; error may be null.
 // Errors  ImportError where a weight or a Q4_0 scale is not finite, or a weight is too large for an
-//         f16 scale; it names tensor and row. std::invalid_argument where group_size is none of the
-//         above.
+//         f16 scale; it names tensor and row. std::invalid_argument where group_size is none.
 Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* error = nullptr,
                      uint32_t thread_count = 0);
 

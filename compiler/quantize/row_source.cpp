@@ -15,6 +15,15 @@ std::string describe_first(const RowSource& source) {
   return source.rows == 0 ? "an empty matrix" : source.describe(0);
 }
 
+// What a matrix put together from `parts` can say of its quantized rows.
+void join_quantized(const RowSource& part, RowSource* whole) {
+  whole->all_quantized = whole->all_quantized && part.all_quantized;
+  if (part.quantized_group == 0) return;
+  const uint32_t group = whole->quantized_group;
+  whole->quantized_group =
+      group == 0 ? part.quantized_group : std::min(group, part.quantized_group);
+}
+
 }  // namespace
 
 RowSource source_rows(const SourceTensor& tensor) {
@@ -31,6 +40,29 @@ RowSource source_rows(const SourceTensor& tensor) {
   };
   source.describe = [name = tensor.name](uint32_t row) {
     return fmt::format("tensor {}, row {}", name, row);
+  };
+  return source;
+}
+
+RowSource quantized_rows(std::shared_ptr<const Q4Rows> rows) {
+  check_q4_rows(*rows);
+  RowSource source;
+  source.rows = rows->rows;
+  source.columns = rows->columns;
+  source.quantized_group = stored_group_size(rows->group_size, rows->columns);
+  source.all_quantized = true;
+  source.quantized = [rows](uint32_t row) -> Q4Row {
+    return {rows->values.data() + size_t{row} * rows->columns,
+            rows->scales.data() + size_t{row} * rows->groups(), rows->group_size};
+  };
+  source.read = [row_at = source.quantized, columns = rows->columns](uint32_t row, float* out) {
+    const Q4Row from = row_at(row);
+    for (uint32_t k = 0; k < columns; ++k) {
+      out[k] = static_cast<float>(from.values[k]) * from.scales[k / from.group_size];
+    }
+  };
+  source.describe = [rows](uint32_t row) {
+    return fmt::format("{}, row {}", rows->name.empty() ? "a quantized weight" : rows->name, row);
   };
   return source;
 }
@@ -53,6 +85,9 @@ RowSource concatenate(std::vector<RowSource> parts) {
   RowSource source;
   source.rows = static_cast<uint32_t>(rows);
   source.columns = parts[0].columns;
+  source.all_quantized = true;
+  for (const RowSource& part : parts)
+    join_quantized(part, &source);
   const auto shared = std::make_shared<const std::vector<RowSource>>(std::move(parts));
   const auto locate = [shared, ends](uint32_t row) {
     const size_t part =
@@ -67,6 +102,10 @@ RowSource concatenate(std::vector<RowSource> parts) {
   source.q4_0 = [locate](uint32_t row) {
     const auto [part, local] = locate(row);
     return part->q4_0 ? part->q4_0(local) : nullptr;
+  };
+  source.quantized = [locate](uint32_t row) {
+    const auto [part, local] = locate(row);
+    return part->quantized ? part->quantized(local) : Q4Row{};
   };
   source.describe = [locate](uint32_t row) {
     const auto [part, local] = locate(row);
@@ -88,6 +127,9 @@ RowSource interleave(RowSource even, RowSource odd) {
   const uint32_t live_rows = 2 * even.rows;
   source.rows = 2 * align_up(even.rows, kRowAlign);
   source.columns = even.columns;
+  source.all_quantized = true;
+  join_quantized(even, &source);
+  join_quantized(odd, &source);
   const auto shared =
       std::make_shared<const std::pair<RowSource, RowSource>>(std::move(even), std::move(odd));
   const auto part_of = [shared](uint32_t row) -> const RowSource& {
@@ -103,6 +145,10 @@ RowSource interleave(RowSource even, RowSource odd) {
   source.q4_0 = [part_of, live_rows](uint32_t row) -> const std::byte* {
     if (row >= live_rows || !part_of(row).q4_0) return nullptr;
     return part_of(row).q4_0(row / 2);
+  };
+  source.quantized = [part_of, live_rows](uint32_t row) {
+    if (row >= live_rows || !part_of(row).quantized) return Q4Row{};
+    return part_of(row).quantized(row / 2);
   };
   source.describe = [part_of, live_rows](uint32_t row) {
     return row < live_rows ? part_of(row).describe(row / 2) : fmt::format("padding row {}", row);

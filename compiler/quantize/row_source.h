@@ -5,12 +5,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "compiler/import/checkpoint.h"
+#include "compiler/quantize/q4_rows.h"
 
 namespace nbl::compiler {
+
+// A row that arrives quantized: `columns` values and a scale for each group (q4_rows.h).
+struct Q4Row {
+  const int8_t* values = nullptr;  // null: the row is not quantized
+  const float* scales = nullptr;
+  uint32_t group_size = 0;
+};
 
 // A matrix that is read row by row. All functions may be called from several threads at once.
 struct RowSource {
@@ -20,6 +29,11 @@ struct RowSource {
   std::function<void(uint32_t row, float* out)> read;
   // The row as Q4_0 blocks (checkpoint.h), or null where it is not stored so.
   std::function<const std::byte*(uint32_t row)> q4_0;
+  // The row as it arrives quantized. Empty where none does.
+  std::function<Q4Row(uint32_t row)> quantized;
+  // The largest group of the file that holds the quantized rows as they are; 0 = there are none.
+  uint32_t quantized_group = 0;
+  bool all_quantized = false;
   // Names tensor and row in errors.
   std::function<std::string(uint32_t row)> describe;
 };
@@ -29,6 +43,11 @@ struct RowSource {
 // Borrows  the tensor's bytes; the SourceTensor itself is copied.
 // Errors   ImportError where a dimension is beyond kMaxDim.
 RowSource source_rows(const SourceTensor& tensor);
+
+// A weight that arrives quantized.
+//
+// Errors  those of check_q4_rows().
+RowSource quantized_rows(std::shared_ptr<const Q4Rows> rows);
 
 // The rows of all parts, one part after the other.
 //
