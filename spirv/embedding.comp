@@ -2,10 +2,12 @@
 // out[t][e] = (nibble(tokens[t], e) - 8) * scale[tokens[t]][e / G]
 //
 // Shapes  weight [V, E], out [T, align_up(E, 32)] f32, its padding columns written as zero
-// Layout  q4_t16k8 (rt/model/model.h): word ((n/16) * (K/8) + k/8) * 16 + n%16 holds row n's eight
-//         values k..k+7; byte b has k%8 = b in its low and b + 4 in its high nibble. Scales: f16 at
-//         ((n/16) * (K/G) + k/G) * 16 + n%16. A binding holds the window of rows
-//         row_begin .. row_begin + row_count - 1; tokens outside it are left to another dispatch.
+// Layout  all of rt/model/model.h, which differ in two things. Rows lie in tiles of R = 16 or R = 1:
+//         word ((n/R) * (K/8) + k/8) * R + n%R has row n's eight values k..k+7, and scale
+//         ((n/R) * (K/G) + k/G) * R + n%R is theirs. The eight nibbles of a word, lowest first, are
+//         columns 0 4 1 5 2 6 3 7 (tiled), 0..7 (linear) or 1 0 3 2 5 4 7 6 (embedding).
+//         A binding holds the window of rows row_begin .. row_begin + row_count - 1; tokens outside
+//         it are left to another dispatch.
 // A work-item writes eight elements of one row: one weight word, two vec4 stores.
 // A work-group does local_size words of row gl_WorkGroupID.y.
 #extension GL_GOOGLE_include_directive : require
@@ -17,6 +19,24 @@ layout(push_constant) uniform Push { EmbeddingPush push; };
 layout(set = 0, binding = 1) readonly buffer Nibbles { uint weight[]; };
 layout(set = 0, binding = 2) readonly buffer Scales { uint scales[]; };
 layout(set = 0, binding = 3) writeonly buffer Out { vec4 result[]; };
+
+// Item `column` of a row whose items lie in tiles.
+uint at(uint row, uint columns, uint column) {
+  const uint tile = row >> push.tile_shift;
+  const uint lane = row - (tile << push.tile_shift);
+  return ((tile * columns + column) << push.tile_shift) + lane;
+}
+
+float scale_at(uint index) {
+  return push.f32_scales != 0u ? uintBitsToFloat(scales[index])
+                               : half_of(scales[index / 2u], index);
+}
+
+// Four values of a word; past the last column they are zero, whatever the padding holds.
+vec4 four(uint bits, uvec4 shifts, uint column, float scale) {
+  const vec4 value = (vec4((uvec4(bits) >> shifts) & 15u) - 8.0) * scale;
+  return mix(vec4(0.0), value, lessThan(uvec4(column) + uvec4(0u, 1u, 2u, 3u), uvec4(push.columns)));
+}
 
 void main() {
   const uint word = gl_GlobalInvocationID.x;
@@ -31,12 +51,13 @@ void main() {
   vec4 low = vec4(0.0);
   vec4 high = vec4(0.0);
   if (word < push.k_words) {
-    const uint bits = weight[((row / 16u) * push.k_words + word) * 16u + row % 16u];
-    const uint groups = push.k_words / push.group_words;
-    const uint s = ((row / 16u) * groups + word / push.group_words) * 16u + row % 16u;
-    const float scale = half_of(scales[s / 2u], s);
-    low = (nibbles(bits, 0u) - 8.0) * scale;
-    high = (nibbles(bits, 4u) - 8.0) * scale;
+    const uint bits = weight[at(row, push.k_words, word)];
+    const float scale = scale_at(at(row, push.k_words >> push.group_shift, word >> push.group_shift));
+    const bool tiled = push.order == EMBEDDING_TILED;
+    uvec4 shifts = tiled ? uvec4(0u, 8u, 16u, 24u) : uvec4(0u, 4u, 8u, 12u);
+    if (push.order == EMBEDDING_SWAPPED) shifts ^= 4u;
+    low = four(bits, shifts, word * 8u, scale);
+    high = four(bits, shifts + (tiled ? 4u : 16u), word * 8u + 4u, scale);
   }
   result[(t * stride_words + word) * 2u] = low;
   result[(t * stride_words + word) * 2u + 1u] = high;

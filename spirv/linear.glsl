@@ -3,12 +3,17 @@
 // Layout  q4_t16k8 (rt/model/model.h) seen as uvec4: one holds 4 rows x 8 k, component = row;
 //         uvec4 ((n/16) * (K/8) + k/8) * 4 + (n%16)/4. Byte b of a component has k%8 = b in its low
 //         nibble and k%8 = b + 4 in its high one. Scales: the four of a quad of rows and one group
-//         are a uvec2 of f16 pairs at ((n/16) * (K/G) + k/G) * 4 + (n%16)/4.
+//         are number ((n/16) * (K/G) + k/G) * 4 + (n%16)/4: a uvec2 of f16 pairs, or two of f32.
 #include "common.glsl"
 #include "linear.push.h"
 
 #ifndef LINEAR_FLAGS
 #define LINEAR_FLAGS push.flags
+#endif
+// A constant: which words of a scale there are must not be asked in a loop.
+#ifndef F32_SCALES
+layout(constant_id = SCALES_ID) const uint SCALES = LINEAR_F16_SCALES;
+const bool F32_SCALES = SCALES == LINEAR_F32_SCALES;
 #endif
 layout(push_constant) uniform Push { LinearPush push; };
 layout(set = 0, binding = 1) readonly buffer X { vec4 x[]; };
@@ -21,16 +26,21 @@ layout(set = 0, binding = 7) readonly buffer Residual { vec2 residual[]; };
 // uvec4 of the first eight k of a quad; the next eight are 4 further on.
 uint weight_base(uint quad) { return (quad / 4u) * push.k_words * 4u + quad % 4u; }
 
-// uvec2 of the first group of a quad; the next group is 4 further on.
+// Number of a quad's scales of the first group; the next group is 4 further on.
 uint scale_base(uint quad) {
-  return (quad / 4u) * (push.k_words / (push.group_blocks * 4u)) * 4u + quad % 4u;
+  return (quad / 4u) * (push.k_words >> push.group_shift) * 4u + quad % 4u;
 }
 
-vec4 halves(uvec2 words) {
+// A quad's scales as they lie there; f16 leaves the last two words alone.
+uvec4 scale_words_at(uint index) {
+  if (F32_SCALES) return uvec4(scales[2u * index], scales[2u * index + 1u]);
+  return uvec4(scales[index], 0u, 0u);
+}
+
+vec4 scales_of(uvec4 words) {
+  if (F32_SCALES) return uintBitsToFloat(words);
   return vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
 }
-
-vec4 scales_at(uint index) { return halves(scales[index]); }
 
 // gate / (1 + e^-gate) * up. For gate below -88 the exponential is infinite and the quotient 0.
 float silu_times(float gate, float up) {

@@ -11,6 +11,12 @@
 #define LINEAR_FEW 16u
 
 #define GEMV_NORM 32u /* rms_norm of x first; in linear_gemv.comp's specialisation constant */
+#define GEMV_SMALL_GROUPS 64u /* of less than 32; likewise */
+#define GEMV_F32_SCALES 128u  /* likewise; SCALES of the others */
+
+/* Specialisation constants of the kernels other than linear_gemv.comp. */
+#define LINEAR_F16_SCALES 0u
+#define LINEAR_F32_SCALES 1u
 
 #ifdef __cplusplus
 #include <cstdint>
@@ -19,16 +25,16 @@ using uint = uint32_t;
 #endif
 
 struct LinearPush {
-  uint tokens;        // rows of x that exist
-  uint rows;          // N, without padding
-  uint row_begin;     // first row of the window, a multiple of 32
-  uint quads;         // rows of the window / 4
-  uint columns;       // K
-  uint blocks;        // ceil(K / 32)
-  uint k_words;       // K padded to whole groups / 8
-  uint group_blocks;  // group / 32
-  uint out_stride;    // elements from one output row to the next
-  uint flags;         // LINEAR_*
+  uint tokens;       // rows of x that exist
+  uint rows;         // N, without padding
+  uint row_begin;    // first row of the window, a multiple of 32
+  uint quads;        // rows of the window / 4
+  uint columns;      // K
+  uint blocks;       // ceil(K / 32)
+  uint k_words;      // K padded to whole groups and to 32 / 8
+  uint group_shift;  // log2(group / 8)
+  uint out_stride;   // elements from one output row to the next
+  uint flags;        // LINEAR_*
   float eps;
 };
 

@@ -9,6 +9,7 @@
 // takes BK k a slice through shared memory: both operands as [k][row / 4], so that a lane reads
 // whole quads. The slices' sums are added in shared memory at the end.
 #extension GL_GOOGLE_include_directive : require
+#define SCALES_ID 0
 #include "linear.glsl"
 
 const uint kLx = BN / (4 * TN);  // lanes along rows of weight
@@ -61,7 +62,7 @@ void locate(uint first_token, uint first_quad) {
   }
 }
 
-void fetch(uint first_k, uint group_shift) {
+void fetch(uint first_k) {
   [[unroll]] for (uint i = 0u; i < kItems; ++i) {
     uint item = item_of(i);
     if (is_x(item)) {
@@ -74,7 +75,8 @@ void fetch(uint first_k, uint group_shift) {
       item -= kXAll;
       const uint k = min(first_k + w_slice(item) * BK + w_k(item), push.blocks * 32u - 4u);
       next[i][0] = uintBitsToFloat(weight[from[i].x + k / 8u * 4u] >> (k & 4u));
-      next[i][1].xy = uintBitsToFloat(scales[from[i].y + (k >> (5u + group_shift)) * 4u]);
+      next[i][1] =
+          uintBitsToFloat(scale_words_at(from[i].y + (k >> (3u + push.group_shift)) * 4u));
     }
   }
 }
@@ -90,11 +92,10 @@ void stage(uint base) {
       item -= kXAll;
       const uint at =
           base + w_slice(item) * kSlice + w_k(item) * kRow + BM / 4u + w_quad(item);
-      const uvec2 words = floatBitsToUint(next[i][1].xy);
-      const vec4 scale = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
+      const vec4 scale = scales_of(floatBitsToUint(next[i][1]));
       const uvec4 bits = floatBitsToUint(next[i][0]);
       [[unroll]] for (uint k = 0u; k < 4u; ++k) {
-        // Exact: four bits times eleven.
+        // Exact with an f16 scale: four bits times eleven.
         pool[at + k * kRow] = fma(vec4((bits >> (8u * k)) & 0xfu), scale, -8.0 * scale);
       }
     }
@@ -139,15 +140,14 @@ void main() {
     [[unroll]] for (uint n = 0u; n < TN; ++n) total[t][n] = vec4(0.0);
   }
   const uint columns = push.blocks * 32u;
-  const uint group_shift = findLSB(push.group_blocks);
   locate(first_token, first_quad);
-  fetch(0u, group_shift);
+  fetch(0u);
   stage(0u);
   barrier();
   uint base = 0u;
   for (uint k = BK * KW;; k += BK * KW) {
     const bool more = k < columns;
-    if (more) fetch(k, group_shift);
+    if (more) fetch(k);
     multiply(base + slice * kSlice + ly, base + slice * kSlice + BM / 4u + lx);
     if (STAGES == 1) barrier();
     if (!more) break;

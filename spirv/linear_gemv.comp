@@ -9,7 +9,8 @@
 // A work-item owns QUADS quads of rows and every K_SPLIT-th block of 32 k: four uvec4 loads a block
 // and quad, all of them issued before the first is used, and before anything that is read to find
 // out what to do: in a chain of small matrices these waits are what takes the time.
-// The eight that the nibbles are too high is taken off once a block: sum(nibble x) - 8 sum(x).
+// The eight that the nibbles are too high is taken off once a block: sum(nibble x) - 8 sum(x). With
+// groups of less than a block that and the scale come after every eight k.
 // A work-group owns kQuads * QUADS quads and adds the K_SPLIT partial sums of each.
 // Lanes next to each other own quads next to each other, so that they read one run of bytes.
 #extension GL_GOOGLE_include_directive : require
@@ -24,6 +25,7 @@ layout(constant_id = 1) const uint K_SPLIT = 4u;  // a power of two
 // what is jumped over costs it a microsecond.
 layout(constant_id = 2) const uint WITH = 0u;
 #define LINEAR_FLAGS WITH
+#define F32_SCALES ((WITH & GEMV_F32_SCALES) != 0u)
 #include "linear.glsl"
 layout(constant_id = 3) const uint QUADS = 1u;    // of a work-item: kQuads apart
 layout(set = 0, binding = 5) readonly buffer Norm { vec4 norm[]; };
@@ -33,6 +35,8 @@ shared float square_part[gl_WorkGroupSize.x];
 
 const bool kNorm = (WITH & GEMV_NORM) != 0u;
 const uint kQuads = gl_WorkGroupSize.x / K_SPLIT;
+const bool kSmallGroups = (WITH & GEMV_SMALL_GROUPS) != 0u;
+const uint kScales = kSmallGroups ? 4u : 1u;  // of a row, read for a block
 
 // Four k of four rows: byte b of a component is that row's nibble of k = b.
 vec4 four(uvec4 bytes, vec4 x4) {
@@ -125,12 +129,15 @@ void main() {
     const uint block = min(wanted, push.blocks - 1u);
     const float exists = wanted < push.blocks ? 1.0 : 0.0;
     uvec4 bits[4u * QUADS];
-    uvec2 scale[QUADS];
+    uvec4 scale[QUADS * kScales];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
       [[unroll]] for (uint j = 0u; j < 4u; ++j) {
         bits[q * 4u + j] = weight[weight_at[q] + block * 16u + j * 4u];
       }
-      scale[q] = scales[scale_at[q] + block / push.group_blocks * 4u];
+      for (uint s = 0u; s < kScales; ++s) {
+        scale[q * kScales + s] =
+            scale_words_at(scale_at[q] + ((block * 4u + s) >> push.group_shift) * 4u);
+      }
     }
     vec4 xs[8];
     [[unroll]] for (uint j = 0u; j < 8u; ++j) xs[j] = x[x_at + block * 8u + j];
@@ -148,19 +155,23 @@ void main() {
       squares += exists * square;
     }
     vec4 x_sum = vec4(0.0);
-    [[unroll]] for (uint j = 0u; j < 8u; ++j) x_sum += xs[j];
     vec4 sum[QUADS];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) sum[q] = vec4(0.0);
     [[unroll]] for (uint j = 0u; j < 4u; ++j) {
+      x_sum += xs[2u * j] + xs[2u * j + 1u];
       [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
         const uvec4 word = bits[q * 4u + j];
         sum[q] += four(word & 0x0f0f0f0fu, xs[2u * j]) +
                   four((word >> 4) & 0x0f0f0f0fu, xs[2u * j + 1u]);
       }
-    }
-    const float eight = 8.0 * dot(x_sum, vec4(1.0));
-    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      total[q] += (sum[q] - eight) * (halves(scale[q]) * exists);
+      if (!kSmallGroups && j < 3u) continue;
+      const float eight = 8.0 * dot(x_sum, vec4(1.0));
+      x_sum = vec4(0.0);
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+        const uvec4 words = scale[q * kScales + j % kScales];
+        total[q] += (sum[q] - eight) * (scales_of(words) * exists);
+        sum[q] = vec4(0.0);
+      }
     }
   }
 

@@ -7,14 +7,15 @@
 // A work-group computes BM rows of x against BN rows of weight in 16 x 16 x 16 matrices of a
 // subgroup of 32: products of f16, sums in f32. It has WM x WN subgroups a slice of k and WK
 // slices; a step takes 32 k a slice. The slices' sums are added in shared memory at the end.
-// x is rounded to f16 (and clamped to it) on its way into shared memory, the weight's exact small
-// integers times their scale likewise. Inside eight k both go in the order 0 2 1 3 4 6 5 7, which
+// x is rounded to f16 (and clamped to it) on its way into shared memory, an f32 scale and the
+// weight's exact small integers times their scale likewise. Inside eight k both go in the order 0 2 1 3 4 6 5 7, which
 // is what masks take out of a word of nibbles; a sum does not mind.
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_NV_cooperative_matrix : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#define SCALES_ID 0
 #include "linear.glsl"
 
 const uint kSubgroups = WM * WN * WK;
@@ -59,7 +60,7 @@ bool has(uint item, uint all) { return all % kLanes == 0u || item < all; }
 
 vec4 x_next[kXItems][2];
 uvec4 w_next[kWItems];
-uvec2 scale_next[kWItems];
+uvec4 scale_next[kWItems];
 uint x_row[kXItems];
 uint w_quad[kWItems];
 uint w_scale[kWItems];
@@ -69,7 +70,7 @@ uint w_scale[kWItems];
 uint quad_of(uint item) { return (item & 1u) | ((item >> 2) & 2u); }
 uint eight_of(uint item) { return (item >> 1) & 3u; }
 
-void fetch(uint first_block, uint group_shift) {
+void fetch(uint first_block) {
   [[unroll]] for (uint i = 0u; i < kXItems; ++i) {
     const uint item = gl_LocalInvocationIndex + i * kLanes;
     if (!has(item, kXAll)) break;
@@ -87,7 +88,8 @@ void fetch(uint first_block, uint group_shift) {
     if (!has(item, kWAll)) break;
     const uint block = min(first_block + item / BN, push.blocks - 1u);
     w_next[i] = weight[w_quad[i] + block * 16u];
-    scale_next[i] = scales[w_scale[i] + (block >> group_shift) * 4u];
+    const uint group = (block * 4u + eight_of(item)) >> push.group_shift;
+    scale_next[i] = scale_words_at(w_scale[i] + group * 4u);
   }
 }
 
@@ -106,8 +108,13 @@ void stage(uint base) {
     if (!has(item, kWAll)) break;
     const uint row = item % BN / 16u * 16u + quad_of(item) * 4u;
     const uint at = base + item / BN * kSlice + (BM + row) * kRow + eight_of(item);
-    const f16vec2 low = unpackFloat2x16(scale_next[i].x);
-    const f16vec2 high = unpackFloat2x16(scale_next[i].y);
+    f16vec2 low = unpackFloat2x16(scale_next[i].x);
+    f16vec2 high = unpackFloat2x16(scale_next[i].y);
+    if (F32_SCALES) {
+      const vec4 scale = uintBitsToFloat(scale_next[i]);
+      low = unpackFloat2x16(pack_clamped(scale.x, scale.y));
+      high = unpackFloat2x16(pack_clamped(scale.z, scale.w));
+    }
     pool[at] = eight_weights(w_next[i].x, low.x);
     pool[at + kRow] = eight_weights(w_next[i].y, low.y);
     pool[at + 2u * kRow] = eight_weights(w_next[i].z, high.x);
@@ -145,15 +152,14 @@ void main() {
     }
   }
 
-  const uint group_shift = findLSB(push.group_blocks);
   const uint steps = (push.blocks + WK - 1u) / WK;
-  fetch(0u, group_shift);
+  fetch(0u);
   stage(0u);
   barrier();
   uint base = 0u;
   for (uint s = 0u; s < steps; ++s) {
     const bool more = s + 1u < steps;
-    if (more) fetch((s + 1u) * WK, group_shift);
+    if (more) fetch((s + 1u) * WK);
     const uint x_at = base + slice * kSlice + sub_m * (BM / WM) * kRow;
     const uint w_at = base + slice * kSlice + (BM + sub_n * (BN / WN)) * kRow;
     [[unroll]] for (uint k = 0u; k < 4u; k += 2u) {

@@ -9,6 +9,7 @@
 // A work-group computes local_size * QUADS quads of weight rows for TOKENS rows of x; token
 // tiles are along grid z, weight rows along x and y.
 #extension GL_GOOGLE_include_directive : require
+#define SCALES_ID 1
 #include "linear.glsl"
 
 layout(local_size_x = 64, local_size_x_id = 0) in;
@@ -17,30 +18,28 @@ layout(local_size_x = 64, local_size_x_id = 0) in;
 vec4 sum[TOKENS][QUADS];
 vec4 x_sum[TOKENS];
 
-void add_block(uint block, uint x_at[TOKENS], uint at[QUADS]) {
-  // Not unrolled: eight k of four rows are a whole register tile.
-  for (uint j = 0u; j < 4u; ++j) {
-    vec4 low[QUADS][4];
-    vec4 high[QUADS][4];
-    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      const uvec4 bits = weight[at[q] + j * 4u];
-      const uvec4 l = bits & 0x0f0f0f0fu;
-      const uvec4 h = (bits >> 4) & 0x0f0f0f0fu;
-      [[unroll]] for (uint i = 0u; i < 4u; ++i) {
-        low[q][i] = vec4((l >> (8u * i)) & 0xffu);
-        high[q][i] = vec4((h >> (8u * i)) & 0xffu);
-      }
+// Adds eight k: word `word` of the rows.
+void add_word(uint word, uint x_at[TOKENS], uint at[QUADS]) {
+  vec4 low[QUADS][4];
+  vec4 high[QUADS][4];
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    const uvec4 bits = weight[at[q]];
+    const uvec4 l = bits & 0x0f0f0f0fu;
+    const uvec4 h = (bits >> 4) & 0x0f0f0f0fu;
+    [[unroll]] for (uint i = 0u; i < 4u; ++i) {
+      low[q][i] = vec4((l >> (8u * i)) & 0xffu);
+      high[q][i] = vec4((h >> (8u * i)) & 0xffu);
     }
-    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
-      const vec4 x_low = x[x_at[t] + block * 8u + j * 2u];
-      const vec4 x_high = x[x_at[t] + block * 8u + j * 2u + 1u];
-      x_sum[t] += x_low + x_high;
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-        sum[t][q] += low[q][0] * x_low.x + low[q][1] * x_low.y + low[q][2] * x_low.z +
-                     low[q][3] * x_low.w;
-        sum[t][q] += high[q][0] * x_high.x + high[q][1] * x_high.y + high[q][2] * x_high.z +
-                     high[q][3] * x_high.w;
-      }
+  }
+  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+    const vec4 x_low = x[x_at[t] + word * 2u];
+    const vec4 x_high = x[x_at[t] + word * 2u + 1u];
+    x_sum[t] += x_low + x_high;
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      sum[t][q] += low[q][0] * x_low.x + low[q][1] * x_low.y + low[q][2] * x_low.z +
+                   low[q][3] * x_low.w;
+      sum[t][q] += high[q][0] * x_high.x + high[q][1] * x_high.y + high[q][2] * x_high.z +
+                   high[q][3] * x_high.w;
     }
   }
 }
@@ -68,19 +67,21 @@ void main() {
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) total[t][q] = vec4(0.0);
   }
 
-  for (uint block = 0u; block < push.blocks;) {
+  const uint words = push.blocks * 4u;
+  for (uint word = 0u; word < words;) {
     [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
       x_sum[t] = vec4(0.0);
       [[unroll]] for (uint q = 0u; q < QUADS; ++q) sum[t][q] = vec4(0.0);
     }
-    const uint end = min(block + push.group_blocks, push.blocks);
-    for (; block < end; ++block) {
-      add_block(block, x_at, at);
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) at[q] += 16u;
+    // Not unrolled: eight k of four rows are a whole register tile.
+    const uint end = min(word + (1u << push.group_shift), words);
+    for (; word < end; ++word) {
+      add_word(word, x_at, at);
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) at[q] += 4u;
     }
     vec4 scale[QUADS];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      scale[q] = scales_at(scale_at[q]);
+      scale[q] = scales_of(scale_words_at(scale_at[q]));
       scale_at[q] += 4u;
     }
     [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {

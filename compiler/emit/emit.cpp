@@ -16,14 +16,14 @@ bool is_q4(const GraphTensor& tensor) {
   return tensor.dtype == DType::q4;
 }
 
-uint64_t data_bytes(const GraphTensor& tensor, uint32_t group_size) {
-  if (is_q4(tensor)) return q4_data_bytes(tensor.shape[0], tensor.shape[1], group_size);
+uint64_t data_bytes(const GraphTensor& tensor, const Q4Format& format) {
+  if (is_q4(tensor)) return format.data_bytes(tensor.shape[0], tensor.shape[1]);
   if (tensor.shape.size() == 1) return uint64_t{row_stride(tensor.shape[0])} * sizeof(float);
   return uint64_t{tensor.shape[0]} * tensor.shape[1] * sizeof(float);
 }
 
-uint64_t scale_bytes(const GraphTensor& tensor, uint32_t group_size) {
-  return is_q4(tensor) ? q4_scale_bytes(tensor.shape[0], tensor.shape[1], group_size) : 0;
+uint64_t scale_bytes(const GraphTensor& tensor, const Q4Format& format) {
+  return is_q4(tensor) ? format.scale_bytes(tensor.shape[0], tensor.shape[1]) : 0;
 }
 
 std::string scales_name(const GraphTensor& tensor) {
@@ -58,15 +58,13 @@ RowSource rows_of(const GraphTensor& tensor) {
 TensorSegments write_q4(const GraphTensor& tensor, uint32_t group_size, SegmentWriter* segments,
                         Q4Error* error) {
   Q4Error cost;
-  const Q4Matrix matrix = quantize_q4(rows_of(tensor), group_size, &cost);
+  const Q4Matrix matrix = quantize_q4(rows_of(tensor), group_size, &cost, 0, tensor.q4_layout);
   error->error_squares += cost.error_squares;
   error->weight_squares += cost.weight_squares;
   error->quantized_rows += cost.quantized_rows;
   error->lossless_rows += cost.lossless_rows;
   const int32_t data = segments->add(tensor.name, std::as_bytes(std::span(matrix.words)));
-  const int32_t scales =
-      segments->add(scales_name(tensor), std::as_bytes(std::span(matrix.scales)));
-  return {data, scales, matrix.group_size};
+  return {data, segments->add(scales_name(tensor), matrix.scale_bytes()), matrix.format};
 }
 
 TensorSegments write_f32(const GraphTensor& tensor, SegmentWriter* segments) {
@@ -79,7 +77,7 @@ TensorSegments write_f32(const GraphTensor& tensor, SegmentWriter* segments) {
   }
   // Kernels read whole blocks of a vector.
   if (tensor.shape.size() == 1) values.resize(row_stride(tensor.shape[0]), 0.0f);
-  return {segments->add(tensor.name, std::as_bytes(std::span(values))), kAbsent, 0};
+  return {segments->add(tensor.name, std::as_bytes(std::span(values))), kAbsent, {}};
 }
 
 void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter* segments,
@@ -89,8 +87,8 @@ void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter
   uint64_t done = 0;
   const auto bytes = [&](size_t i) {
     const GraphTensor& tensor = model->graph->tensors[i];
-    const uint32_t group_size = model->places[i].group_size;
-    return data_bytes(tensor, group_size) + scale_bytes(tensor, group_size);
+    const Q4Format& format = model->places[i].format;
+    return data_bytes(tensor, format) + scale_bytes(tensor, format);
   };
   for (size_t i = 0; i < model->places.size(); ++i) {
     if (model->graph->tensors[i].role == Role::weight) total += bytes(i);
@@ -130,8 +128,9 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
                     .places = std::vector<TensorSegments>(graph.tensors.size()),
                     .segments = {}};
   for (size_t i = 0; i < graph.tensors.size(); ++i) {
-    if (!is_q4(graph.tensors[i])) continue;
-    model.places[i].group_size = q4_group_size(rows_of(graph.tensors[i]), options.group_size);
+    const GraphTensor& tensor = graph.tensors[i];
+    if (!is_q4(tensor)) continue;
+    model.places[i].format = q4_format_of(rows_of(tensor), options.group_size, tensor.q4_layout);
   }
   const uint64_t reserved = sizeof(FileHeader) + largest_graph_bytes(model);
   OutputFile file(path);

@@ -25,14 +25,19 @@ Offset<fb::Segment> pack(FlatBufferBuilder& builder, const SegmentInfo& segment)
 Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor,
                         const TensorSegments& place) {
   const bool q4 = tensor.dtype == DType::q4;
-  const Layout layout = q4 ? Layout::q4_t16k8 : Layout::row_major;
+  const Layout layout = q4 ? place.format.layout : Layout::row_major;
   const auto name = builder.CreateString(tensor.name);
   const auto role = builder.CreateSharedString(name_of(kRoleNames, tensor.role));
   const auto dtype = builder.CreateSharedString(name_of(kDTypeNames, tensor.dtype));
   const auto layout_name = builder.CreateSharedString(name_of(kLayoutNames, layout));
   const auto shape = builder.CreateVector(tensor.shape);
-  return fb::CreateTensor(builder, name, role, dtype, layout_name, shape, place.group_size,
-                          place.data, place.scales);
+  // f16 is what an absent field means.
+  Offset<flatbuffers::String> scales;
+  if (q4 && place.format.f32_scales) {
+    scales = builder.CreateSharedString(name_of(kDTypeNames, DType::f32));
+  }
+  return fb::CreateTensor(builder, name, role, dtype, layout_name, shape,
+                          q4 ? place.format.group_size : 0, place.data, place.scales, scales);
 }
 
 Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {

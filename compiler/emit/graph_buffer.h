@@ -18,7 +18,7 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 struct TensorSegments {
   int32_t data = -1;
   int32_t scales = -1;
-  uint32_t group_size = 0;  // q4
+  Q4Format format = {};  // q4
 };
 
 struct GraphBuffer {

@@ -25,6 +25,7 @@ struct GraphTensor {
   DType dtype = DType::f32;
   std::vector<uint32_t> shape = {};
   std::shared_ptr<const Constant> constant = {};  // weights only
+  Layout q4_layout = Layout::q4_t16k8;            // q4 only
 };
 
 struct GraphOp {

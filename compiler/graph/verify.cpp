@@ -77,6 +77,9 @@ void check_linear(const Operands& in, const GraphOp& op) {
   const uint32_t columns = in.activation(0);
   const GraphTensor& weight = in.input(1, Role::weight, DType::q4, 2);
   const uint32_t out = in.result(0);
+  in.require(weight.q4_layout == Layout::q4_t16k8, "weight {} has the layout {}, {} wanted",
+             weight.name, kLayoutNames[static_cast<size_t>(weight.q4_layout)],
+             kLayoutNames[static_cast<size_t>(Layout::q4_t16k8)]);
   in.equal("weight columns", weight.shape[1], columns);
   in.equal("weight rows", weight.shape[0], op.swiglu ? 2 * row_stride(out) : out);
   if (in.has(2)) {

@@ -38,35 +38,48 @@ struct Scratch {
   std::vector<float> scales;
 };
 
-// Where row `row` lies in the tiles: element i of the row at data[i * kTileRows].
+// Where a row lies: its element i at begin(elements of a row) + i * stride.
 struct RowPlace {
-  uint32_t* words;
-  uint16_t* scales;
+  RowPlace(const Q4Format& format, uint32_t row)
+      : tile(format.tiled() ? row / kTileRows : row),
+        lane(format.tiled() ? row % kTileRows : 0),
+        stride(format.tiled() ? kTileRows : 1) {}
+  size_t begin(size_t elements) const { return tile * elements * stride + lane; }
+
+  size_t tile;
+  size_t lane;
+  size_t stride;
 };
 
-RowPlace place_of(Q4Matrix* matrix, uint32_t row) {
-  const uint64_t columns = q4_padded_columns(matrix->columns, matrix->group_size);
-  const uint64_t tile = row / kTileRows;
-  const uint64_t lane = row % kTileRows;
-  return {matrix->words.data() + tile * (columns / kWordColumns) * kTileRows + lane,
-          matrix->scales.data() + tile * (columns / matrix->group_size) * kTileRows + lane};
+// The bit at which the nibble of column `column` of a word begins.
+uint32_t shift_in(Layout layout, uint32_t column) {
+  if (layout == Layout::q4_t16k8) return 8 * (column % 4) + (column < 4 ? 0 : 4);
+  return 4 * (layout == Layout::q4_rows_linear ? column : column ^ 1);
 }
 
-uint32_t pack_word(const uint8_t* nibbles) {
+uint32_t pack_word(Layout layout, const uint8_t* nibbles) {
   uint32_t word = 0;
-  for (uint32_t byte = 0; byte < 4; ++byte) {
-    word |= static_cast<uint32_t>(nibbles[byte] | nibbles[byte + 4] << 4) << (8 * byte);
-  }
+  for (uint32_t i = 0; i < kWordColumns; ++i)
+    word |= uint32_t{nibbles[i]} << shift_in(layout, i);
   return word;
 }
 
 void store_row(const Scratch& scratch, uint32_t row, Q4Matrix* matrix) {
-  const RowPlace place = place_of(matrix, row);
-  for (size_t word = 0; word < scratch.nibbles.size() / kWordColumns; ++word) {
-    place.words[word * kTileRows] = pack_word(scratch.nibbles.data() + word * kWordColumns);
+  const RowPlace place(matrix->format, row);
+  const size_t word_count = scratch.nibbles.size() / kWordColumns;
+  uint32_t* words = matrix->words.data() + place.begin(word_count);
+  for (size_t i = 0; i < word_count; ++i) {
+    words[i * place.stride] =
+        pack_word(matrix->format.layout, scratch.nibbles.data() + i * kWordColumns);
   }
-  for (size_t group = 0; group < scratch.scales.size(); ++group) {
-    place.scales[group * kTileRows] = f32_to_f16(scratch.scales[group]);
+  const size_t first_scale = place.begin(scratch.scales.size());
+  for (size_t i = 0; i < scratch.scales.size(); ++i) {
+    const size_t at = first_scale + i * place.stride;
+    if (matrix->format.f32_scales) {
+      matrix->float_scales[at] = scratch.scales[i];
+    } else {
+      matrix->scales[at] = f32_to_f16(scratch.scales[i]);
+    }
   }
 }
 
@@ -158,11 +171,11 @@ RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size,
   const std::byte* blocks = may_take_blocks ? source.q4_0(row) : nullptr;
   RowError error;
   if (taken.values != nullptr) {
-    error = take_q4_row(taken, source.columns, matrix->group_size, scratch);
+    error = take_q4_row(taken, source.columns, matrix->format.group_size, scratch);
   } else if (blocks != nullptr) {
-    error = take_q4_0_row(source, row, blocks, matrix->group_size, scratch);
+    error = take_q4_0_row(source, row, blocks, matrix->format.group_size, scratch);
   } else {
-    error = quantize_row(source, row, group_size, matrix->group_size, scratch);
+    error = quantize_row(source, row, group_size, matrix->format.group_size, scratch);
   }
   store_row(*scratch, row, matrix);
   return error;
@@ -177,7 +190,8 @@ class TileQueue {
       : source_(source), group_size_(group_size), matrix_(matrix), errors_(errors) {}
 
   void work() {
-    Scratch scratch(q4_padded_columns(matrix_->columns, matrix_->group_size), matrix_->group_size);
+    const Q4Format& format = matrix_->format;
+    Scratch scratch(format.columns(matrix_->columns), format.group_size);
     for (;;) {
       const uint32_t row = next_.fetch_add(kTileRows);
       if (row >= source_.rows || row >= failed_row_.load()) return;
@@ -211,15 +225,16 @@ class TileQueue {
   std::exception_ptr failure_;
 };
 
-Q4Matrix padded_matrix(const RowSource& source, uint32_t group_size) {
+Q4Matrix padded_matrix(const RowSource& source, const Q4Format& format) {
   Q4Matrix matrix;
   matrix.rows = source.rows;
   matrix.columns = source.columns;
-  matrix.group_size = group_size;
-  matrix.words.assign(q4_data_bytes(source.rows, source.columns, group_size) / sizeof(uint32_t),
+  matrix.format = format;
+  matrix.words.assign(format.data_bytes(source.rows, source.columns) / sizeof(uint32_t),
                       kPaddingWord);
-  matrix.scales.assign(q4_scale_bytes(source.rows, source.columns, group_size) / sizeof(uint16_t),
-                       0);
+  const uint64_t scale_bytes = format.scale_bytes(source.rows, source.columns);
+  matrix.scales.assign(format.f32_scales ? 0 : scale_bytes / sizeof(uint16_t), 0);
+  matrix.float_scales.assign(format.f32_scales ? scale_bytes / sizeof(float) : 0, 0.0f);
   return matrix;
 }
 
@@ -233,24 +248,32 @@ bool is_group_size(uint32_t group_size) {
   return group_size % kWordColumns == 0 && group_size > 0 && group_size <= kMaxGroupSize;
 }
 
-uint32_t q4_group_size(const RowSource& source, uint32_t group_size) {
-  if (source.all_quantized) return source.quantized_group;
-  const uint32_t wanted = stored_group_size(group_size, source.columns);
-  return source.quantized_group == 0 ? wanted : std::min(wanted, source.quantized_group);
+std::span<const std::byte> Q4Matrix::scale_bytes() const {
+  return format.f32_scales ? std::as_bytes(std::span(float_scales))
+                           : std::as_bytes(std::span(scales));
+}
+
+Q4Format q4_format_of(const RowSource& source, uint32_t group_size, Layout layout) {
+  uint32_t group = source.quantized_group;
+  if (!source.all_quantized) {
+    const uint32_t wanted = stored_group_size(group_size, source.columns);
+    group = group == 0 ? wanted : std::min(wanted, group);
+  }
+  return {layout, group, source.f32_scales};
 }
 
 Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* error,
-                     uint32_t thread_count) {
+                     uint32_t thread_count, Layout layout) {
   if (!is_group_size(group_size)) {
     throw std::invalid_argument(
         fmt::format("the group size is {}; it must be a multiple of {}, {} "
                     "at most",
                     group_size, kWordColumns, kMaxGroupSize));
   }
-  Q4Matrix matrix = padded_matrix(source, q4_group_size(source, group_size));
+  Q4Matrix matrix = padded_matrix(source, q4_format_of(source, group_size, layout));
   std::vector<RowError> row_errors(source.rows);
   // Nothing but padding is left to quantize where all else arrives so.
-  const uint32_t quantized_in = source.all_quantized ? matrix.group_size : group_size;
+  const uint32_t quantized_in = source.all_quantized ? matrix.format.group_size : group_size;
   TileQueue queue(source, quantized_in, &matrix, &row_errors);
   if (thread_count == 0) thread_count = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t tiles = (source.rows + kTileRows - 1) / kTileRows;
@@ -274,17 +297,17 @@ Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* erro
 }
 
 void unpack_q4_row(const Q4Matrix& matrix, uint32_t row, float* out) {
-  const uint64_t columns = q4_padded_columns(matrix.columns, matrix.group_size);
-  const uint64_t tile = row / kTileRows;
-  const uint64_t lane = row % kTileRows;
+  const Q4Format& format = matrix.format;
+  const RowPlace place(format, row);
+  const uint32_t columns = format.columns(matrix.columns);
+  const size_t first_word = place.begin(columns / kWordColumns);
+  const size_t first_scale = place.begin(columns / format.group_size);
   for (uint32_t k = 0; k < matrix.columns; ++k) {
-    const uint64_t word_index =
-        (tile * (columns / kWordColumns) + k / kWordColumns) * kTileRows + lane;
-    const uint64_t scale_index =
-        (tile * (columns / matrix.group_size) + k / matrix.group_size) * kTileRows + lane;
-    const uint32_t shift = 8 * (k % 4) + (k % kWordColumns < 4 ? 0 : 4);
-    const int nibble = static_cast<int>(matrix.words[word_index] >> shift & 15u);
-    out[k] = static_cast<float>(nibble - 8) * f16_to_f32(matrix.scales[scale_index]);
+    const uint32_t word = matrix.words[first_word + k / kWordColumns * place.stride];
+    const size_t at = first_scale + k / format.group_size * place.stride;
+    const float scale = format.f32_scales ? matrix.float_scales[at] : f16_to_f32(matrix.scales[at]);
+    const uint32_t nibble = word >> shift_in(format.layout, k % kWordColumns) & 15u;
+    out[k] = (static_cast<float>(nibble) - 8) * scale;
   }
 }
 

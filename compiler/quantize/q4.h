@@ -1,25 +1,30 @@
-// Groupwise symmetric int4: value = (nibble - 8) * scale, one f16 scale for group_size columns of a
-// row. The layout is q4_t16k8 of rt/model/model.h.
+// Groupwise symmetric int4: value = (nibble - 8) * scale, one scale for group_size columns of a
+// row. The layouts are those of rt/model/model.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "compiler/quantize/row_source.h"
+#include "rt/model/model.h"
 
 namespace nbl::compiler {
 
 // A quantized matrix in the layout of the model file.
 //
-// Shapes  words: q4_padded_rows(rows) * q4_padded_columns(columns, group_size) / 8;
-//         scales: q4_padded_rows(rows) * q4_padded_columns(columns, group_size) / group_size.
-// Layout  q4_t16k8; padding rows have scale 0, and all padding has nibble 8.
+// Shapes  words and scales: as many bytes as the format says.
+// Layout  that of the format; padding rows have scale 0, and all padding has nibble 8.
 struct Q4Matrix {
   uint32_t rows = 0;
   uint32_t columns = 0;
-  uint32_t group_size = 0;
+  Q4Format format;
   std::vector<uint32_t> words;
-  std::vector<uint16_t> scales;  // f16
+  std::vector<uint16_t> scales;     // f16, where the format has those
+  std::vector<float> float_scales;  // else these
+
+  std::span<const std::byte> scale_bytes() const;
 };
 
 // What quantization cost, summed over the rows that went through it.
@@ -37,9 +42,11 @@ struct Q4Error {
 inline constexpr uint32_t kMaxGroupSize = 4096;
 bool is_group_size(uint32_t group_size);
 
-// The group size in the file of a matrix that is quantized in groups of `group_size`: that of
-// stored_group_size(), or less where rows that arrive quantized have smaller groups.
-uint32_t q4_group_size(const RowSource& source, uint32_t group_size);
+// How the file holds a matrix that is quantized in groups of `group_size`: in those of
+// stored_group_size(), or smaller ones where rows that arrive quantized have them; with f16 scales
+// unless one of such rows is no f16.
+Q4Format q4_format_of(const RowSource& source, uint32_t group_size,
+                      Layout layout = Layout::q4_t16k8);
 
 // Quantizes `source`. Rows that arrive quantized are taken over bit for bit, and Q4_0 rows where
 // group_size is 32. The result depends on nothing but the source: not on the number of threads.
@@ -48,7 +55,7 @@ uint32_t q4_group_size(const RowSource& source, uint32_t group_size);
 // Errors  ImportError where a weight or a Q4_0 scale is not finite, or a weight is too large for an
 //         f16 scale; it names tensor and row. std::invalid_argument where group_size is none.
 Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* error = nullptr,
-                     uint32_t thread_count = 0);
+                     uint32_t thread_count = 0, Layout layout = Layout::q4_t16k8);
 
 // Writes the `columns` values of a row, without padding.
 void unpack_q4_row(const Q4Matrix& matrix, uint32_t row, float* out);

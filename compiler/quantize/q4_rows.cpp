@@ -8,14 +8,10 @@
 
 #include "compiler/import/checkpoint.h"
 #include "compiler/import/half.h"
-#include "rt/base/limits.h"
+#include "rt/model/model.h"
 
 namespace nbl::compiler {
 namespace {
-
-constexpr uint32_t kMinGroup = 8;
-constexpr uint32_t kMaxGroup = 256;
-constexpr uint32_t kBlock = 32;
 
 uint32_t power_in(uint32_t value) {
   return std::min(value & (~value + 1), kMaxGroup);
@@ -54,7 +50,7 @@ uint32_t stored_group_size(uint32_t group_size, uint32_t columns) {
   const bool is_power = std::has_single_bit(group_size) && group_size >= kMinGroup;
   // One scale a row: any size will do, and kernels like blocks of 32 best.
   if (group_size >= columns && !is_power) {
-    return power_in((columns + kBlock - 1) / kBlock * kBlock);
+    return power_in(row_stride(columns));
   }
   return group_size % kMinGroup == 0 ? power_in(group_size) : 0;
 }
@@ -83,12 +79,11 @@ bool has_f16_scales(const Q4Rows& rows) {
 
 bool same_nibbles(const Q4Rows& a, const Q4Rows& b) {
   if (&a == &b) return true;
-  return a.rows == b.rows && a.columns == b.columns && a.group_size == b.group_size &&
-         a.values == b.values;
+  return a.rows == b.rows && a.columns == b.columns && a.values == b.values;
 }
 
 bool same_scales(const Q4Rows& a, const Q4Rows& b) {
-  return &a == &b || a.scales == b.scales;
+  return &a == &b || (a.group_size == b.group_size && a.scales == b.scales);
 }
 
 }  // namespace nbl::compiler

@@ -35,9 +35,9 @@ void check_q4_rows(const Q4Rows& rows);
 // Whether every scale is exactly an f16.
 bool has_f16_scales(const Q4Rows& rows);
 
-// Same shape and nibbles, whatever the order that they arrived in; the groups too, as they decide
-// the padding of a row.
+// Same shape and nibbles, whatever the order that they arrived in.
 bool same_nibbles(const Q4Rows& a, const Q4Rows& b);
+// Same groups and scales.
 bool same_scales(const Q4Rows& a, const Q4Rows& b);
 
 }  // namespace nbl::compiler

@@ -18,6 +18,7 @@ std::string describe_first(const RowSource& source) {
 // What a matrix put together from `parts` can say of its quantized rows.
 void join_quantized(const RowSource& part, RowSource* whole) {
   whole->all_quantized = whole->all_quantized && part.all_quantized;
+  whole->f32_scales = whole->f32_scales || part.f32_scales;
   if (part.quantized_group == 0) return;
   const uint32_t group = whole->quantized_group;
   whole->quantized_group =
@@ -51,6 +52,7 @@ RowSource quantized_rows(std::shared_ptr<const Q4Rows> rows) {
   source.columns = rows->columns;
   source.quantized_group = stored_group_size(rows->group_size, rows->columns);
   source.all_quantized = true;
+  source.f32_scales = !has_f16_scales(*rows);
   source.quantized = [rows](uint32_t row) -> Q4Row {
     return {rows->values.data() + size_t{row} * rows->columns,
             rows->scales.data() + size_t{row} * rows->groups(), rows->group_size};

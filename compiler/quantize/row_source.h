@@ -34,6 +34,7 @@ struct RowSource {
   // The largest group of the file that holds the quantized rows as they are; 0 = there are none.
   uint32_t quantized_group = 0;
   bool all_quantized = false;
+  bool f32_scales = false;  // a scale of those rows is no f16
   // Names tensor and row in errors.
   std::function<std::string(uint32_t row)> describe;
 };

@@ -4,6 +4,7 @@
 #include "rt/base/status.h"
 #include "rt/kernels/call.h"
 #include "rt/kernels/caps.h"
+#include "rt/model/model.h"
 
 namespace nbl {
 
@@ -11,9 +12,9 @@ struct EmbeddingArgs {
   uint32_t tokens;   // at most this many live tokens
   uint32_t rows;     // V
   uint32_t columns;  // E
-  uint32_t group_size;
+  Q4Format format;
   uint32_t row_begin;  // the window of weight rows that the bindings hold
-  uint32_t row_count;  // padded rows
+  uint32_t row_count;  // with the padding of the format
 };
 
 // One dispatch a window; each writes the rows of the tokens inside its window and no others.

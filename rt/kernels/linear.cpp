@@ -1,5 +1,7 @@
 #include "rt/kernels/linear.h"
 
+#include <bit>
+
 #include "rt/kernels/variants.h"
 #include "rt/model/model.h"
 #include "spirv/linear.push.h"
@@ -22,6 +24,10 @@ bool splits_k(const Caps& caps, const LinearArgs& args) {
   return one_row(args) && (caps.features & kScalarLoads) == 0;
 }
 
+uint32_t scales_of(const LinearArgs& args) {
+  return args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
+}
+
 LinearPush push_of(const LinearArgs& args) {
   uint32_t flags = 0;
   if (args.bias) flags |= LINEAR_BIAS;
@@ -36,7 +42,7 @@ LinearPush push_of(const LinearArgs& args) {
           .columns = args.columns,
           .blocks = div_up(args.columns, 32u),
           .k_words = q4_padded_columns(args.columns, args.group_size) / 8,
-          .group_blocks = args.group_size / 32,
+          .group_shift = static_cast<uint32_t>(std::countr_zero(args.group_size / 8)),
           .out_stride = row_stride(args.swiglu ? args.rows / 2 : args.rows),
           .flags = flags,
           .eps = args.eps};
@@ -70,7 +76,9 @@ Status call_gemv(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
   call->spec_count = 4;
   call->spec[0] = local;
   call->spec[1] = split;
-  call->spec[2] = push.flags | (args.norm ? GEMV_NORM : 0);
+  call->spec[2] = push.flags | (args.norm ? GEMV_NORM : 0) |
+                  (args.group_size < 32 ? GEMV_SMALL_GROUPS : 0) |
+                  (args.f32_scales ? GEMV_F32_SCALES : 0);
   call->spec[3] = lane_quads;
   set_grid_folded(call, div_up(push.quads, local / split * lane_quads), caps.max_grid[0]);
   set_push(call, push);
@@ -151,8 +159,11 @@ const Block* choose_block(const Caps& caps, const LinearArgs& args, const Linear
   return block;
 }
 
-void call_block(const Caps& caps, const Block& block, const LinearPush& push, KernelCall* call) {
+void call_block(const Caps& caps, const Block& block, const LinearArgs& args, KernelCall* call) {
+  const LinearPush push = push_of(args);
   call->variant = static_cast<uint16_t>(block.variant);
+  call->spec_count = 1;
+  call->spec[0] = scales_of(args);
   set_grid_folded(call, div_up(push.quads * 4, block.rows), caps.max_grid[0]);
   call->grid[2] = div_up(push.tokens, block.tokens);
   set_push(call, push);
@@ -161,7 +172,7 @@ void call_block(const Caps& caps, const Block& block, const LinearPush& push, Ke
 Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
   const LinearPush push = push_of(args);
   if (const Block* block = choose_block(caps, args, push)) {
-    call_block(caps, *block, push, call);
+    call_block(caps, *block, args, call);
     return {};
   }
   const Tile tile = choose_tile(caps, args);
@@ -179,8 +190,9 @@ Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
                 token_tiles, caps.max_grid[2]);
   }
   call->variant = static_cast<uint16_t>(tile.variant);
-  call->spec_count = 1;
+  call->spec_count = 2;
   call->spec[0] = local;
+  call->spec[1] = scales_of(args);
   set_grid_folded(call, div_up(push.quads, local * tile.quads), caps.max_grid[0]);
   call->grid[2] = token_tiles;
   set_push(call, push);

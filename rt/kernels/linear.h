@@ -11,7 +11,7 @@ struct LinearArgs {
   uint32_t tokens;      // at most this many live tokens
   uint32_t rows;        // N; with swiglu twice the output columns, a multiple of 64
   uint32_t columns;     // K
-  uint32_t group_size;  // 32, 64, 128 or 256
+  uint32_t group_size;  // a power of two, 8 to 256
   uint32_t row_begin;   // the window of weight rows that the bindings hold, a multiple of 32
   uint32_t row_count;   // padded rows, a multiple of 32
   bool norm;            // rms_norm of x first; only where linear_fuses_norm()
@@ -21,6 +21,7 @@ struct LinearArgs {
   bool last_row;     // only the last live token: one output row
   float eps;         // of the norm
   uint32_t few = 0;  // see linear_few_tokens(); steps of at most so many tokens are not this one's
+  bool f32_scales = false;
 };
 
 // True where the kernel chosen for these arguments can normalise x itself: one row of x of whole

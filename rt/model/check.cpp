@@ -31,8 +31,13 @@ Status check_indices(const flatbuffers::Vector<int32_t>& indices, uint32_t most,
   return {};
 }
 
+bool is_scale_dtype(std::string_view name) {
+  return name == kDTypeNames[static_cast<size_t>(DType::f16)] ||
+         name == kDTypeNames[static_cast<size_t>(DType::f32)];
+}
+
 bool is_group_size(uint32_t size) {
-  return size == 32 || size == 64 || size == 128 || size == 256;
+  return size >= kMinGroup && size <= kMaxGroup && (size & (size - 1)) == 0;
 }
 
 // Bytes that the values of a weight take in its segment.
@@ -42,10 +47,10 @@ Status weight_bytes(const Tensor& t, uint32_t where, uint64_t* data, uint64_t* s
   if (t.dtype == DType::q4) {
     if (t.rank != 2) return fail(error, Code::bad_tensor, where, t.name, t.rank, 2);
     if (!is_group_size(t.group_size)) {
-      return fail(error, Code::bad_tensor, where, t.name, t.group_size, 256);
+      return fail(error, Code::bad_tensor, where, t.name, t.group_size, kMaxGroup);
     }
-    *data = q4_data_bytes(t.shape[0], t.shape[1], t.group_size);
-    *scales = q4_scale_bytes(t.shape[0], t.shape[1], t.group_size);
+    *data = q4_format(t).data_bytes(t.shape[0], t.shape[1]);
+    *scales = q4_format(t).scale_bytes(t.shape[0], t.shape[1]);
     return {};
   }
   if (t.rank > 2) return fail(error, Code::bad_tensor, where, t.name, t.rank, 2);
@@ -59,8 +64,7 @@ Status check_weight(const Model& model, const Tensor& t, uint32_t where, Error* 
   if (t.dtype != DType::q4 && t.dtype != DType::f32) {
     return fail(error, Code::unknown_layout, where, kDTypeNames[static_cast<size_t>(t.dtype)]);
   }
-  const bool tiled = t.layout == Layout::q4_t16k8;
-  if (tiled != (t.dtype == DType::q4)) {
+  if ((t.layout == Layout::row_major) == (t.dtype == DType::q4)) {
     return fail(error, Code::unknown_layout, where, kLayoutNames[static_cast<size_t>(t.layout)]);
   }
   uint64_t data = 0;
@@ -142,6 +146,9 @@ Status check_names(const fb::Model& root, Error* error) {
     }
     if (!known(t->layout(), kLayoutNames)) {
       return fail(error, Code::unknown_layout, i, view(t->layout()));
+    }
+    if (t->scale_dtype() != nullptr && !is_scale_dtype(view(t->scale_dtype()))) {
+      return fail(error, Code::unknown_layout, i, view(t->scale_dtype()));
     }
     const uint32_t rank = t->shape()->size();
     if (rank == 0 || rank > kMaxRank) {

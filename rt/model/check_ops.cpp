@@ -102,6 +102,8 @@ void check_linear(Operands* in, const Op& op) {
   const uint32_t columns = in->activation(0);
   const Tensor weight = in->input(1, Role::weight, DType::q4, 2);
   const uint32_t out = in->result(0);
+  // Rows in the order of the wire are for gathering only.
+  in->equal(static_cast<uint32_t>(weight.layout), static_cast<uint32_t>(Layout::q4_t16k8));
   in->equal(columns, weight.columns());
   in->equal(weight.shape[0], op.swiglu ? 2 * uint64_t{row_stride(out)} : out);
   if (in->has(2)) {

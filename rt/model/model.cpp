@@ -44,6 +44,7 @@ Tensor Model::tensor(uint32_t index) const {
   tensor.group_size = t->group_size();
   tensor.data = t->data();
   tensor.scales = t->scales();
+  tensor.f32_scales = view(t->scale_dtype()) == kDTypeNames[static_cast<size_t>(DType::f32)];
   return tensor;
 }
 

@@ -6,10 +6,9 @@
 namespace nbl {
 namespace {
 
-// Rows that a window of a q4 weight begins at: four pairs of tiles, so that the scales of each
-// start at a multiple of 256 bytes too.
+// Rows that a window of a q4 weight begins at, so that the scales of each start at a multiple of
+// 256 bytes too, whatever the layout.
 constexpr uint32_t kWindowRows = 128;
-constexpr uint32_t kPairRows = 32;
 
 }  // namespace
 
@@ -142,31 +141,41 @@ Binding PhaseBuilder::cache(int32_t tensor, bool write) const {
 // into, and the caller's limit leave.
 Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t most_rows,
                                  Window* window, Error* error) {
-  const uint64_t data_pair = q4_data_bytes(kPairRows, weight.columns(), weight.group_size);
-  const uint64_t scale_pair = q4_scale_bytes(kPairRows, weight.columns(), weight.group_size);
-  const uint32_t rows = q4_padded_rows(weight.shape[0]);
+  const Q4Format format = q4_format(weight);
+  const uint32_t columns = weight.columns();
+  const uint64_t data_step = format.data_bytes(kWindowRows, columns);
+  const uint64_t scale_step = format.scale_bytes(kWindowRows, columns);
+  const uint32_t rows = format.rows(weight.shape[0]);
   const uint64_t range = plan_.caps.max_storage_range_bytes;
-  uint64_t most = min_of<uint64_t>(most_rows, range / data_pair * kPairRows);
-  most = min_of(most, range / scale_pair * kPairRows);
+  // Scales take no more bytes than the nibbles that they belong to.
+  const bool fits = format.data_bytes(rows - row, columns) <= range;
+  uint64_t most = fits ? most_rows : min_of<uint64_t>(most_rows, range / data_step * kWindowRows);
   const uint32_t part_rows = rows_in_part(weight, plan_);
   if (part_rows != 0) most = min_of<uint64_t>(most, part_rows - row % part_rows);
   uint32_t count = rows - row;
   if (count > most) {
     count = static_cast<uint32_t>(most) / kWindowRows * kWindowRows;
     if (count == 0) {
-      return fail(error, Code::device_limit, op_index_, weight.name, data_pair * 4, range);
+      return fail(error, Code::device_limit, op_index_, weight.name, data_step, range);
     }
   }
-  const uint64_t pair = row / kPairRows;
-  const uint64_t pairs = count / kPairRows;
   window->begin = row;
   window->count = count;
-  window->data = {
-      Operand::segment, true, false, static_cast<uint32_t>(weight.data), 0, pair * data_pair,
-      pairs * data_pair};
-  window->scales = {
-      Operand::segment,  true, false, static_cast<uint32_t>(weight.scales), 0, pair * scale_pair,
-      pairs * scale_pair};
+  const uint64_t steps = row / kWindowRows;
+  window->data = {Operand::segment,
+                  true,
+                  false,
+                  static_cast<uint32_t>(weight.data),
+                  0,
+                  steps * data_step,
+                  format.data_bytes(count, columns)};
+  window->scales = {Operand::segment,
+                    true,
+                    false,
+                    static_cast<uint32_t>(weight.scales),
+                    0,
+                    steps * scale_step,
+                    format.scale_bytes(count, columns)};
   return {};
 }
 
@@ -174,8 +183,10 @@ Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t mo
 // estimated speed.
 uint32_t PhaseBuilder::rows_within_time(const Tensor& weight, uint32_t tokens) const {
   const Caps& caps = plan_.caps;
-  const uint64_t columns = q4_padded_columns(weight.columns(), weight.group_size);
-  const uint64_t row_bytes = max_of<uint64_t>(1, columns * 9 / 16);
+  const Q4Format format = q4_format(weight);
+  const uint64_t columns = format.columns(weight.columns());
+  const uint64_t row_bytes =
+      columns / 2 + columns / format.group_size * (format.f32_scales ? 4 : 2);
   const uint64_t row_flops = 2 * columns * tokens;
   const uint64_t bytes = uint64_t{caps.dispatch_limit_us} * caps.gigabytes_per_s * 1000;
   const uint64_t flops = uint64_t{caps.dispatch_limit_us} * caps.gigaflops * 1000;

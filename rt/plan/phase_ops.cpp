@@ -32,7 +32,8 @@ SdpaTokenArgs sdpa_token_args(const Op& rope, const Op& sdpa, uint32_t context) 
 
 Status PhaseBuilder::add_embedding(const Op& op, Error* error) {
   const Tensor weight = model_.tensor(id_of(op.inputs[1]));
-  const uint32_t rows = q4_padded_rows(weight.shape[0]);
+  const Q4Format format = q4_format(weight);
+  const uint32_t rows = format.rows(weight.shape[0]);
   const uint32_t out = define(op.outputs[0], tokens_, weight.columns());
   for (uint32_t row = 0; row < rows;) {
     Window window{};
@@ -40,7 +41,7 @@ Status PhaseBuilder::add_embedding(const Op& op, Error* error) {
     const EmbeddingArgs args{.tokens = tokens_,
                              .rows = weight.shape[0],
                              .columns = weight.columns(),
-                             .group_size = weight.group_size,
+                             .format = format,
                              .row_begin = window.begin,
                              .row_count = window.count};
     KernelCall call;
@@ -86,6 +87,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
   args.rows = weight.shape[0];
   args.columns = weight.columns();
   args.group_size = weight.group_size;
+  args.f32_scales = weight.f32_scales;
   args.norm = op.inputs[2] >= 0;
   args.bias = op.inputs[3] >= 0;
   args.residual = op.inputs[4] >= 0;

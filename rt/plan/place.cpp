@@ -65,15 +65,18 @@ void set_place(Plan* plan, uint32_t segment, const SegmentPlace& place) {
   if (segment < plan->segments.size()) plan->segments[segment] = place;
 }
 
-// Bytes of each part that a segment is cut into, found through the q4 weight whose values it holds.
+// Bytes of each part that a segment is cut into, found through a q4 weight that it belongs to.
 Status part_bytes(const Model& model, const Plan& plan, uint32_t segment, uint64_t* bytes,
                   Error* error) {
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);
     if (t.role != Role::weight || t.dtype != DType::q4) continue;
-    if (t.data != static_cast<int32_t>(segment)) continue;
-    *bytes = q4_data_bytes(rows_in_part(t, plan), t.columns(), t.group_size);
-    return {};
+    const bool is_data = t.data == static_cast<int32_t>(segment);
+    if (!is_data && t.scales != static_cast<int32_t>(segment)) continue;
+    const uint32_t rows = rows_in_part(t, plan);
+    const Q4Format format = q4_format(t);
+    *bytes = is_data ? format.data_bytes(rows, t.columns()) : format.scale_bytes(rows, t.columns());
+    if (*bytes != 0) return {};
   }
   return fail(error, Code::device_limit, segment, "a weight segment", model.segment(segment).size,
               ceiling(plan));
@@ -177,8 +180,10 @@ uint64_t state_bytes(const Tensor& state, uint32_t context) {
 uint32_t rows_in_part(const Tensor& weight, const Plan& plan) {
   if (plan.options.import_weights) return 0;
   const uint64_t most = ceiling(plan);
-  if (q4_data_bytes(weight.shape[0], weight.columns(), weight.group_size) <= most) return 0;
-  const uint64_t step = q4_data_bytes(kPartRowAlign, weight.columns(), weight.group_size);
+  const Q4Format format = q4_format(weight);
+  // Scales take no more bytes than the nibbles that they belong to.
+  if (format.data_bytes(weight.shape[0], weight.columns()) <= most) return 0;
+  const uint64_t step = format.data_bytes(kPartRowAlign, weight.columns());
   return static_cast<uint32_t>(most / step * kPartRowAlign);
 }
 

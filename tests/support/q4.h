@@ -43,28 +43,36 @@ struct Q4Matrix {
   std::vector<uint16_t> scales;  // f16 [padded_rows][padded_columns / group_size], padding rows 0
   std::vector<uint32_t> value_words;
   std::vector<uint32_t> scale_words;
+  bool f32_scales = false;
+  std::vector<float> float_scales = {};  // f32, in place of `scales`
 
   double at(uint32_t row, uint32_t column) const {
     return values[size_t{row} * padded_columns + column] *
-           static_cast<double>(f16_to_f32(scale(row, column / group_size)));
+           static_cast<double>(scale_value(row, column / group_size));
   }
+  uint32_t groups() const { return padded_columns / group_size; }
   uint16_t scale(uint32_t row, uint32_t group) const {
-    return scales[size_t{row} * (padded_columns / group_size) + group];
+    return scales[size_t{row} * groups() + group];
   }
+  float scale_value(uint32_t row, uint32_t group) const {
+    return f32_scales ? float_scales[size_t{row} * groups() + group]
+                      : f16_to_f32(scale(row, group));
+  }
+  Q4Format format() const { return {Layout::q4_t16k8, group_size, f32_scales}; }
 
   // Words from the tile of a row on: what a window starting at `row` (a multiple of 32) binds.
   std::span<const uint32_t> values_from(uint32_t row) const {
     return std::span(value_words).subspan(size_t{row} * padded_columns / 8);
   }
   std::span<const uint32_t> scales_from(uint32_t row) const {
-    return std::span(scale_words).subspan(size_t{row} * (padded_columns / group_size) / 2);
+    return std::span(scale_words).subspan(size_t{row} * groups() / (f32_scales ? 1 : 2));
   }
 };
 
 inline void pack(Q4Matrix* m) {
-  const uint32_t groups = m->padded_columns / m->group_size;
+  const uint32_t groups = m->groups();
   m->value_words.assign(size_t{m->padded_rows} * m->padded_columns / 8, 0);
-  m->scale_words.assign(size_t{m->padded_rows} * groups / 2, 0);
+  m->scale_words.assign(size_t{m->padded_rows} * groups / (m->f32_scales ? 1 : 2), 0);
   for (uint32_t n = 0; n < m->padded_rows; ++n) {
     for (uint32_t k = 0; k < m->padded_columns; ++k) {
       const uint32_t nibble =
@@ -73,16 +81,20 @@ inline void pack(Q4Matrix* m) {
       m->value_words[word] |= nibble << (8 * (k % 4) + (k % 8 >= 4 ? 4 : 0));
     }
     for (uint32_t g = 0; g < groups; ++g) {
-      const size_t half = (size_t{n / 16} * groups + g) * 16 + n % 16;
-      m->scale_words[half / 2] |= uint32_t{m->scale(n, g)} << (16 * (half % 2));
+      const size_t at = (size_t{n / 16} * groups + g) * 16 + n % 16;
+      if (m->f32_scales) {
+        m->scale_words[at] = std::bit_cast<uint32_t>(m->scale_value(n, g));
+      } else {
+        m->scale_words[at / 2] |= uint32_t{m->scale(n, g)} << (16 * (at % 2));
+      }
     }
   }
 }
 
 // Values uniform in -8..7, scales as a trained layer has them: positive and negative around
-// `scale`.
+// `scale`; f32 ones have more bits than an f16 holds.
 inline Q4Matrix random_q4(Random& random, uint32_t rows, uint32_t columns, uint32_t group_size,
-                          float scale = 0.01f) {
+                          float scale = 0.01f, bool f32_scales = false) {
   Q4Matrix m{};
   m.rows = rows;
   m.columns = columns;
@@ -91,7 +103,9 @@ inline Q4Matrix random_q4(Random& random, uint32_t rows, uint32_t columns, uint3
   m.padded_columns = q4_padded_columns(columns, group_size);
   const uint32_t groups = m.padded_columns / group_size;
   m.values.assign(size_t{m.padded_rows} * m.padded_columns, 0);
+  m.f32_scales = f32_scales;
   m.scales.assign(size_t{m.padded_rows} * groups, 0);
+  m.float_scales.assign(size_t{m.padded_rows} * groups, 0);
   for (uint32_t n = 0; n < rows; ++n) {
     for (uint32_t k = 0; k < columns; k += 8) {
       uint32_t bits = random.below(0xffffffffu);
@@ -101,11 +115,59 @@ inline Q4Matrix random_q4(Random& random, uint32_t rows, uint32_t columns, uint3
     }
     for (uint32_t g = 0; g < groups; ++g) {
       const float sign = random.below(4) == 0 ? -1.0f : 1.0f;
-      m.scales[size_t{n} * groups + g] = f32_to_f16(sign * random.uniform(0.5f, 1.5f) * scale);
+      const float value = sign * random.uniform(0.5f, 1.5f) * scale;
+      m.scales[size_t{n} * groups + g] = f32_to_f16(value);
+      m.float_scales[size_t{n} * groups + g] = value;
     }
   }
   pack(&m);
   return m;
+}
+
+// The same matrix row by row, as the wire has it: a byte holds columns 2j and 2j + 1, the even one
+// in the low nibble (linear order) or in the high one (embedding order).
+struct Q4Wire {
+  Q4Format format;
+  uint32_t columns;  // padded
+  std::vector<uint32_t> value_words;
+  std::vector<uint32_t> scale_words;
+
+  // Words from a row on, for a window that starts there (a multiple of 128).
+  std::span<const uint32_t> values_from(uint32_t row) const {
+    return std::span(value_words).subspan(size_t{row} * columns / 8);
+  }
+  std::span<const uint32_t> scales_from(uint32_t row) const {
+    const size_t scales = size_t{row} * (columns / format.group_size);
+    return std::span(scale_words).subspan(format.f32_scales ? scales : scales / 2);
+  }
+};
+
+inline Q4Wire wire_of(const Q4Matrix& m, Layout layout) {
+  Q4Wire wire{{layout, m.group_size, m.f32_scales}, 0, {}, {}};
+  wire.columns = (m.columns + m.group_size - 1) / m.group_size * m.group_size;
+  const uint32_t groups = wire.columns / m.group_size;
+  std::vector<uint8_t> bytes;
+  std::vector<uint16_t> halves;
+  std::vector<float> floats;
+  for (uint32_t n = 0; n < m.rows; ++n) {
+    for (uint32_t k = 0; k < wire.columns; k += 2) {
+      const auto even = static_cast<uint8_t>(m.values[size_t{n} * m.padded_columns + k] + 8);
+      const auto odd = static_cast<uint8_t>(m.values[size_t{n} * m.padded_columns + k + 1] + 8);
+      const bool even_low = layout == Layout::q4_rows_linear;
+      bytes.push_back(static_cast<uint8_t>(even_low ? odd << 4 | even : even << 4 | odd));
+    }
+    for (uint32_t g = 0; g < groups; ++g) {
+      halves.push_back(m.scale(n, g));
+      floats.push_back(m.scale_value(n, g));
+    }
+  }
+  wire.value_words.resize(bytes.size() / 4);
+  std::memcpy(wire.value_words.data(), bytes.data(), bytes.size());
+  const size_t scale_bytes = m.f32_scales ? floats.size() * 4 : halves.size() * 2;
+  wire.scale_words.resize((scale_bytes + 3) / 4);
+  std::memcpy(wire.scale_words.data(),
+              m.f32_scales ? static_cast<const void*>(floats.data()) : halves.data(), scale_bytes);
+  return wire;
 }
 
 // ||out - ref|| / ||ref|| in double; infinite where anything is not finite.

@@ -64,7 +64,7 @@ TEST(Q4Rows, are_taken_over_bit_for_bit_in_any_group_size) {
     // The size that other weights are quantized in does not matter.
     for (const uint32_t other : {32u, 256u}) {
       const Q4Matrix matrix = quantize_q4(quantized_rows(rows), other, &error);
-      EXPECT_EQ(matrix.group_size, stored_group_size(group, columns));
+      EXPECT_EQ(matrix.format.group_size, stored_group_size(group, columns));
       EXPECT_EQ(error.lossless_rows, 37u);
       EXPECT_EQ(error.quantized_rows, 0u);
       for (uint32_t r = 0; r < 37; ++r)
@@ -115,7 +115,7 @@ TEST(Q4Rows, of_different_groups_stack_in_the_smallest) {
   for (const Arrangement arrangement : {Arrangement::stacked, Arrangement::interleaved}) {
     const auto both = arrange(arrangement, {constant(coarse), constant(fine)});
     const Q4Matrix matrix = quantize_q4(constant_rows(*both), 32);
-    EXPECT_EQ(matrix.group_size, 64u);
+    EXPECT_EQ(matrix.format.group_size, 64u);
     for (uint32_t r = 0; r < 10; ++r) {
       const bool stacked = arrangement == Arrangement::stacked;
       const bool first = stacked ? r < 5 : r % 2 == 0;
@@ -168,7 +168,7 @@ TEST(Q4, quantizes_in_groups_that_are_no_power_of_two) {
   source.describe = [](uint32_t) { return "a row"; };
   for (const uint32_t group : {24u, 96u, 112u, 512u, 4096u}) {
     const Q4Matrix matrix = quantize_q4(source, group);
-    EXPECT_EQ(matrix.group_size, stored_group_size(group, columns));
+    EXPECT_EQ(matrix.format.group_size, stored_group_size(group, columns));
     for (uint32_t r = 0; r < 3; ++r) {
       const std::vector<float> row = unpacked(matrix, r);
       for (uint32_t begin = 0; begin < columns; begin += group) {

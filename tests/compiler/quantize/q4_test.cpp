@@ -50,7 +50,7 @@ nbl::test::Q4Matrix repacked(const Matrix& matrix) {
   nbl::test::Q4Matrix m{};
   m.rows = matrix.rows;
   m.columns = matrix.columns;
-  m.group_size = matrix.group_size;
+  m.group_size = matrix.format.group_size;
   m.padded_rows = nbl::q4_padded_rows(m.rows);
   m.padded_columns = nbl::q4_padded_columns(m.columns, m.group_size);
   const uint32_t groups = m.padded_columns / m.group_size;

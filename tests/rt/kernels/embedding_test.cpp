@@ -48,7 +48,7 @@ void run_window(Gpu* gpu, const Caps& caps, const Q4Matrix& weight,
                              {.tokens = tokens,
                               .rows = weight.rows,
                               .columns = weight.columns,
-                              .group_size = weight.group_size,
+                              .format = weight.format(),
                               .row_begin = row_begin,
                               .row_count = row_count},
                              &call, nullptr)
@@ -134,15 +134,12 @@ TEST(EmbeddingHarness, reports_a_binding_that_was_written_and_should_not_be) {
   const Q4Matrix weight = random_q4(random, 32, 32, 32);
   const std::vector<uint32_t> out(32, kPoison);
   KernelCall call;
-  ASSERT_TRUE(call_embedding(gpu->caps(),
-                             {.tokens = 1,
-                              .rows = 32,
-                              .columns = 32,
-                              .group_size = 32,
-                              .row_begin = 0,
-                              .row_count = 32},
-                             &call, nullptr)
-                  .ok());
+  ASSERT_TRUE(
+      call_embedding(
+          gpu->caps(),
+          {.tokens = 1, .rows = 32, .columns = 32, .format = {}, .row_begin = 0, .row_count = 32},
+          &call, nullptr)
+          .ok());
   EXPECT_EQ(gpu->run(call, {reads(step_with({3})), reads(weight.value_words),
                             reads(weight.scale_words), reads(out)}),
             "wrote to the input at binding 3");
@@ -152,14 +149,10 @@ TEST(EmbeddingGrid, more_tokens_than_the_grid_holds_are_refused) {
   KernelCall call;
   call.variant = 77;
   Error error;
-  const Status status = call_embedding(floor_caps(),
-                                       {.tokens = 65536,
-                                        .rows = 32,
-                                        .columns = 32,
-                                        .group_size = 32,
-                                        .row_begin = 0,
-                                        .row_count = 32},
-                                       &call, &error);
+  const Status status = call_embedding(
+      floor_caps(),
+      {.tokens = 65536, .rows = 32, .columns = 32, .format = {}, .row_begin = 0, .row_count = 32},
+      &call, &error);
   EXPECT_EQ(status.code(), Code::device_limit);
   EXPECT_EQ(error.value, 65536u);
   EXPECT_EQ(call.variant, 77) << "the output must stay untouched";
@@ -188,7 +181,7 @@ TEST(EmbeddingLarge, gathers_from_a_llama_table) {
                              {.tokens = 6,
                               .rows = kRows,
                               .columns = kColumns,
-                              .group_size = kGroup,
+                              .format = {.group_size = kGroup},
                               .row_begin = 0,
                               .row_count = kRows},
                              &call, nullptr)

@@ -10,15 +10,6 @@
 namespace nbl::test {
 namespace {
 
-// A device of eight cores: six work-groups occupy it enough for a larger block.
-Caps eight_cores(const Caps& device, bool matrices) {
-  Caps caps = device;
-  caps.features &= ~uint32_t{kScalarLoads};
-  if (!matrices) caps.features &= ~uint32_t{kCooperativeMatrix};
-  caps.lanes = 16384;
-  return caps;
-}
-
 struct BlockCase {
   const char* variant;
   LinearCase linear;

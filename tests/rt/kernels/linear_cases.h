@@ -18,13 +18,15 @@ struct LinearCase {
   uint32_t live = 0;  // 0 = all
   bool norm = false, bias = false, residual = false, swiglu = false, last_row = false;
   uint32_t window = 0;  // rows a dispatch; 0 = all
+  bool f32_scales = false;
 };
 
 inline void PrintTo(const LinearCase& c, std::ostream* out) {
   *out << "M" << c.tokens << " K" << c.columns << " N" << c.rows << " G" << c.group_size << " live"
        << c.live << (c.norm ? " norm" : "") << (c.bias ? " bias" : "")
        << (c.residual ? " residual" : "") << (c.swiglu ? " swiglu" : "")
-       << (c.last_row ? " last_row" : "") << " window" << c.window;
+       << (c.last_row ? " last_row" : "") << " window" << c.window
+       << (c.f32_scales ? " f32 scales" : "");
 }
 
 inline LinearArgs args_of(const LinearCase& c, uint32_t row_begin, uint32_t row_count) {
@@ -39,7 +41,8 @@ inline LinearArgs args_of(const LinearCase& c, uint32_t row_begin, uint32_t row_
           .residual = c.residual,
           .swiglu = c.swiglu,
           .last_row = c.last_row,
-          .eps = 1e-5f};
+          .eps = 1e-5f,
+          .f32_scales = c.f32_scales};
 }
 
 // The operands of one case, random; x and residual have zero padding as activations do.
@@ -49,7 +52,7 @@ struct LinearData {
   std::vector<uint32_t> x_words, residual_words, step;
 
   LinearData(Random& random, const LinearCase& c)
-      : weight(random_q4(random, c.rows, c.columns, c.group_size)),
+      : weight(random_q4(random, c.rows, c.columns, c.group_size, 0.01f, c.f32_scales)),
         x(random.normals(size_t{c.tokens} * c.columns)),
         norm(random.normals(c.columns)),
         bias(random.normals(c.rows)),
@@ -140,7 +143,7 @@ inline void run_linear(Gpu* gpu, const Caps& caps, const LinearCase& c, const Li
       ASSERT_STREQ(kVariants[call.variant].name, expected_variant);
     }
     const size_t value_words = size_t{count} * data.weight.padded_columns / 8;
-    const size_t scale_words = size_t{count} * (data.weight.padded_columns / c.group_size) / 2;
+    const size_t scale_words = data.weight.format().scale_bytes(count, c.columns) / 4;
     const std::vector<uint32_t> norm = words_of(data.norm), bias = words_of(data.bias);
     const Binding x = reads(data.x_words);
     ASSERT_EQ(gpu->run(call, {reads(data.step), x,
@@ -173,6 +176,15 @@ inline void run_linear(Gpu* gpu, const Caps& caps, const LinearCase& c, const Li
       ASSERT_EQ(std::bit_cast<float>(row[i]), 0.0f) << "padding column " << i << " of row " << t;
     }
   }
+}
+
+// A device of eight cores: six work-groups occupy it enough for a larger block.
+inline Caps eight_cores(const Caps& device, bool matrices) {
+  Caps caps = device;
+  caps.features &= ~uint32_t{kScalarLoads};
+  if (!matrices) caps.features &= ~uint32_t{kCooperativeMatrix};
+  caps.lanes = 16384;
+  return caps;
 }
 
 // The ways a device can differ that change which kernel runs.
