@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <map>
 
 #include "compiler/commands.h"
 
@@ -35,16 +36,35 @@ std::string pass_list() {
   return text;
 }
 
+const std::map<std::string, EmbeddingLayout> kEmbeddingLayouts = {
+    {"auto", EmbeddingLayout::automatic},
+    {"linear", EmbeddingLayout::linear},
+    {"embedding", EmbeddingLayout::embedding},
+    {"tiled", EmbeddingLayout::tiled}};
+
+std::string wrong_group_size(const std::string& text) {
+  uint32_t size = 0;
+  if (CLI::detail::lexical_cast(text, size) && is_group_size(size)) return {};
+  return fmt::format("the group size is {}; it must be a multiple of 8 from 8 to {}", text,
+                     kMaxGroupSize);
+}
+
+void add_group_size(CLI::App* app, uint32_t* size) {
+  app->add_option("--group-size,--group", *size,
+                  fmt::format("Weights that share a scale: a multiple of 8 from 8 to {}; powers of "
+                              "two up to 256 take the fewest bytes",
+                              kMaxGroupSize))
+      ->check(wrong_group_size)
+      ->capture_default_str();
+}
+
 void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
   app->add_option("input", options->input, "Checkpoint: GGUF, safetensors, .pt2 or llama2.c")
       ->required();
   app->add_option("-o,--output", options->output, "Model file to write")->required();
   app->add_option("--tokenizer", options->tokenizer,
                   "Tokenizer file, where the checkpoint has none of its own");
-  app->add_option("--group-size", options->group_size,
-                  "Weights that share a scale: 32, 64, 128 or 256")
-      ->check(CLI::IsMember({32, 64, 128, 256}))
-      ->capture_default_str();
+  add_group_size(app, &options->group_size);
   app->add_option("--context", options->context,
                   fmt::format("Positions the model has room for; the checkpoint's, but at most {}, "
                               "unless given",
@@ -53,6 +73,16 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
   app->add_option("--prefill-chunk", options->prefill_chunk, "Tokens a prefill step takes at most")
       ->check(CLI::Range(1u, ~0u))
       ->capture_default_str();
+  app->add_option_function<std::string>(
+         "--embedding-layout",
+         [options](const std::string& name) {
+           options->passes.embedding_layout = kEmbeddingLayouts.at(name);
+         },
+         "How the table of an embedding lies: auto (in tiles where a linear has the same nibbles, "
+         "else in rows), linear or embedding (rows, the even column in the low or the high nibble "
+         "of a byte), tiled")
+      ->check(CLI::IsMember(kEmbeddingLayouts))
+      ->type_name("NAME");
   app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
   app->add_option("--disable-pass", options->passes.disabled, pass_list())
       ->type_name("NAME")
@@ -70,9 +100,7 @@ void add_perplexity(CLI::App* app, PerplexityOptions* options) {
   app->add_option("input", options->input, "Checkpoint")->required();
   app->add_option("--text", options->text, "Text file")->required()->check(CLI::ExistingFile);
   app->add_option("--tokenizer", options->tokenizer, "Tokenizer file");
-  app->add_option("--group-size", options->group_size, "Weights that share a scale")
-      ->check(CLI::IsMember({32, 64, 128, 256}))
-      ->capture_default_str();
+  add_group_size(app, &options->group_size);
   app->add_option("--window", options->window, "Tokens evaluated together")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -35,6 +36,10 @@ void print_report(const CompileOptions& options, const CompileReport& report) {
     fmt::print(", {:.2f} MiB more saved by sharing", static_cast<double>(file.shared_bytes) / kMiB);
   }
   fmt::print("\n");
+  for (const SharedSegment& segment : file.shared) {
+    fmt::print("  {} is one segment for {}: {:.2f} MiB saved\n", segment.name,
+               fmt::join(segment.readers, ", "), static_cast<double>(segment.saved_bytes) / kMiB);
+  }
   if (file.quantization.lossless_rows > 0) {
     fmt::print("{} rows taken over bit for bit\n", file.quantization.lossless_rows);
   }

@@ -104,6 +104,31 @@ void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter
   if (progress) progress("", 1.0);
 }
 
+// One entry a segment, with the ops that read it; matrices count once a reader, as each could have
+// had its own, vectors once a tensor.
+std::vector<SharedSegment> count_readers(const GraphBuffer& model) {
+  const Graph& graph = *model.graph;
+  std::vector<SharedSegment> segments(model.segments.size());
+  std::vector<size_t> uses(model.segments.size());
+  for (size_t i = 0; i < graph.tensors.size(); ++i) {
+    if (graph.tensors[i].role != Role::weight) continue;
+    const std::vector<size_t> users = graph.users(static_cast<int32_t>(i));
+    for (const int32_t index : {model.places[i].data, model.places[i].scales}) {
+      if (index < 0) continue;
+      const auto at = static_cast<size_t>(index);
+      uses[at] += is_q4(graph.tensors[i]) ? users.size() : 1;
+      for (const size_t user : users)
+        segments[at].readers.push_back(graph.ops[user].name);
+    }
+  }
+  for (size_t i = 0; i < segments.size(); ++i) {
+    segments[i].name = model.segments[i].name;
+    segments[i].saved_bytes = uses[i] > 1 ? (uses[i] - 1) * model.segments[i].size : 0;
+  }
+  std::erase_if(segments, [](const SharedSegment& segment) { return segment.saved_bytes == 0; });
+  return segments;
+}
+
 FileHeader header_for(std::span<const std::byte> graph, uint64_t file_bytes) {
   FileHeader header{};
   std::memcpy(header.magic, kFileMagic, sizeof kFileMagic);
@@ -150,7 +175,9 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
   file.write_at(sizeof header, bytes);
   file.commit();
   report.file_bytes = file_bytes;
-  report.shared_bytes = segments.shared_bytes();
+  report.shared = count_readers(model);
+  for (const SharedSegment& segment : report.shared)
+    report.shared_bytes += segment.saved_bytes;
   report.segment_count = model.segments.size();
   for (const SegmentInfo& segment : model.segments)
     report.weight_bytes += segment.size;

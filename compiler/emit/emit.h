@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "compiler/emit/graph_buffer.h"
 #include "compiler/graph/graph.h"
@@ -21,10 +22,18 @@ struct EmitOptions {
   Progress progress = {};  // may be empty
 };
 
+// A segment that would be stored more than once without sharing.
+struct SharedSegment {
+  std::string name;
+  std::vector<std::string> readers;  // ops
+  uint64_t saved_bytes = 0;
+};
+
 struct EmitReport {
   uint64_t file_bytes = 0;
   uint64_t weight_bytes = 0;  // in segments
   uint64_t shared_bytes = 0;  // that would have been stored again without sharing
+  std::vector<SharedSegment> shared = {};
   size_t segment_count = 0;
   Q4Error quantization = {};
 };

@@ -64,6 +64,11 @@ std::vector<float> constant_values(const Constant& constant) {
   return values;
 }
 
+bool same_nibbles(const Constant& a, const Constant& b) {
+  if (a.quantized && b.quantized) return same_nibbles(*a.quantized, *b.quantized);
+  return same_rows(a, b);
+}
+
 bool same_rows(const Constant& a, const Constant& b) {
   return a.arrangement == b.arrangement && same_plain(a, b) &&
          std::ranges::equal(a.parts, b.parts,

@@ -43,6 +43,9 @@ RowSource constant_rows(const Constant& constant);
 // All values of a constant as float32, row-major.
 std::vector<float> constant_values(const Constant& constant);
 
+// True where both give the same nibbles once they are in the file, their scales aside.
+bool same_nibbles(const Constant& a, const Constant& b);
+
 // True where both give the same rows: the same sources, sources of equal bytes, or equal values.
 bool same_rows(const Constant& a, const Constant& b);
 

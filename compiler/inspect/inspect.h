@@ -12,10 +12,15 @@
 
 namespace nbl::compiler {
 
-// Which tensors use each segment, and what that saves.
+// Which tensors lie in each segment, which ops read it, and what that saves.
 struct Sharing {
-  std::vector<std::vector<uint32_t>> users;  // by segment: tensors, ascending
-  uint64_t saved_bytes = 0;                  // against one segment a tensor
+  struct Segment {
+    std::vector<uint32_t> tensors;  // ascending
+    std::vector<uint32_t> readers;  // ops
+    uint64_t saved_bytes = 0;       // against a segment for each reader of a matrix
+  };
+  std::vector<Segment> segments;
+  uint64_t saved_bytes = 0;
 };
 Sharing find_sharing(const Model& model);
 

@@ -18,6 +18,10 @@ std::string shape_of(const Tensor& tensor) {
   return fmt::format("[{}]", fmt::join(dims, ", "));
 }
 
+std::string_view scale_type(const Tensor& tensor) {
+  return kDTypeNames[static_cast<size_t>(tensor.f32_scales ? DType::f32 : DType::f16)];
+}
+
 std::string names_of(const Model& model, const int32_t* tensors, uint32_t count) {
   std::vector<std::string> names;
   for (uint32_t i = 0; i < count; ++i) {
@@ -82,14 +86,19 @@ std::string ops_text(const Model& model) {
   return text;
 }
 
+std::string format_of(const Tensor& t) {
+  if (t.dtype != DType::q4) return {};
+  return fmt::format(", {}, groups of {}, {} scales", kLayoutNames[static_cast<size_t>(t.layout)],
+                     t.group_size, scale_type(t));
+}
+
 std::string tensors_text(const Model& model) {
   std::string text = fmt::format("\n{} tensors\n", model.tensor_count());
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);
-    text += fmt::format("{:4} {:10} {:3} {:18} {}", i, kRoleNames[static_cast<size_t>(t.role)],
-                        kDTypeNames[static_cast<size_t>(t.dtype)], shape_of(t), t.name);
-    if (t.group_size != 0) text += fmt::format(", groups of {}", t.group_size);
-    text += "\n";
+    text +=
+        fmt::format("{:4} {:10} {:3} {:18} {}{}\n", i, kRoleNames[static_cast<size_t>(t.role)],
+                    kDTypeNames[static_cast<size_t>(t.dtype)], shape_of(t), t.name, format_of(t));
   }
   return text;
 }
@@ -100,11 +109,20 @@ std::string segments_text(const Model& model) {
                                  model.segment_count(), sharing.saved_bytes);
   for (uint32_t i = 0; i < model.segment_count(); ++i) {
     const Segment segment = model.segment(i);
-    std::vector<std::string> users;
-    for (const uint32_t tensor : sharing.users[i])
-      users.emplace_back(model.tensor(tensor).name);
-    text += fmt::format("{:4} {:12} {:12}  {}  {}\n", i, segment.offset, segment.size,
-                        hash_prefix(segment), fmt::join(users, " + "));
+    const Sharing::Segment& use = sharing.segments[i];
+    std::vector<std::string> tensors;
+    std::vector<std::string> readers;
+    for (const uint32_t tensor : use.tensors)
+      tensors.emplace_back(model.tensor(tensor).name);
+    for (const uint32_t op : use.readers)
+      readers.emplace_back(model.op(op).name);
+    text += fmt::format("{:4} {:12} {:12}  {}  {}", i, segment.offset, segment.size,
+                        hash_prefix(segment), fmt::join(tensors, " + "));
+    if (use.saved_bytes > 0) {
+      text +=
+          fmt::format(", read by {}: {} bytes saved", fmt::join(readers, ", "), use.saved_bytes);
+    }
+    text += "\n";
   }
   return text;
 }
@@ -113,29 +131,29 @@ std::string segments_text(const Model& model) {
 
 Sharing find_sharing(const Model& model) {
   Sharing sharing;
-  sharing.users.resize(model.segment_count());
-  const auto count_use = [&](int32_t segment, uint32_t uses, uint32_t tensor) {
-    if (segment < 0) return;
-    const auto index = static_cast<uint32_t>(segment);
-    // A tensor that n ops read would be n tensors without sharing.
-    const uint32_t copies = sharing.users[index].empty() ? uses - 1 : uses;
-    sharing.saved_bytes += copies * model.segment(index).size;
-    sharing.users[index].push_back(tensor);
-  };
-  std::vector<uint32_t> uses(model.tensor_count());
+  sharing.segments.resize(model.segment_count());
+  std::vector<std::vector<uint32_t>> readers(model.tensor_count());
   for (uint32_t i = 0; i < model.op_count(); ++i) {
     const Op op = model.op(i);
     for (uint32_t slot = 0; slot < op.input_count; ++slot) {
-      if (op.inputs[slot] >= 0) ++uses[static_cast<uint32_t>(op.inputs[slot])];
+      if (op.inputs[slot] >= 0) readers[static_cast<uint32_t>(op.inputs[slot])].push_back(i);
     }
   }
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor tensor = model.tensor(i);
     if (tensor.role != Role::weight) continue;
     // The table of rotations is one thing by nature; only matrices are ever tied.
-    const uint32_t tied = tensor.dtype == DType::q4 ? std::max(uses[i], 1u) : 1;
-    count_use(tensor.data, tied, i);
-    count_use(tensor.scales, tied, i);
+    const size_t tied = tensor.dtype == DType::q4 ? std::max<size_t>(readers[i].size(), 1) : 1;
+    for (const int32_t index : {tensor.data, tensor.scales}) {
+      if (index < 0) continue;
+      Sharing::Segment& segment = sharing.segments[static_cast<uint32_t>(index)];
+      const size_t copies = segment.tensors.empty() ? tied - 1 : tied;
+      const uint64_t saved = copies * model.segment(static_cast<uint32_t>(index)).size;
+      segment.saved_bytes += saved;
+      sharing.saved_bytes += saved;
+      segment.tensors.push_back(i);
+      segment.readers.insert(segment.readers.end(), readers[i].begin(), readers[i].end());
+    }
   }
   return sharing;
 }
@@ -173,9 +191,11 @@ nlohmann::json model_json(const Model& model) {
                                {"role", kRoleNames[static_cast<size_t>(t.role)]},
                                {"dtype", kDTypeNames[static_cast<size_t>(t.dtype)]},
                                {"shape", std::vector(t.shape, t.shape + t.rank)},
+                               {"layout", kLayoutNames[static_cast<size_t>(t.layout)]},
                                {"group_size", t.group_size},
                                {"data", t.data},
                                {"scales", t.scales}});
+    if (t.dtype == DType::q4) json["tensors"].back()["scale_dtype"] = scale_type(t);
   }
   const Sharing sharing = find_sharing(model);
   json["saved_by_sharing_bytes"] = sharing.saved_bytes;
@@ -187,7 +207,9 @@ nlohmann::json model_json(const Model& model) {
     json["segments"].push_back({{"offset", segment.offset},
                                 {"size", segment.size},
                                 {"sha256", hash},
-                                {"tensors", sharing.users[i]}});
+                                {"tensors", sharing.segments[i].tensors},
+                                {"readers", sharing.segments[i].readers},
+                                {"saved_bytes", sharing.segments[i].saved_bytes}});
   }
   return json;
 }

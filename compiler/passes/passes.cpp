@@ -52,6 +52,9 @@ void run_passes(Graph* graph, const PassOptions& options) {
     tidy(graph);
     require_well_formed(*graph, pass.name);
   }
+  choose_layouts(graph, options.embedding_layout);
+  tidy(graph);
+  require_well_formed(*graph, "choosing layouts");
 }
 
 bool is_plain_linear(const Graph& graph, int32_t op) {

@@ -46,12 +46,20 @@ struct Pass {
 // In the order in which they run.
 std::span<const Pass> all_passes();
 
+// How the table of an embedding lies: in tiles where something multiplies with the same nibbles,
+// else in rows in the order that it came in; or as asked for, with a copy of its own where a linear
+// needs tiles.
+enum class EmbeddingLayout : uint8_t { automatic, linear, embedding, tiled };
+
+void choose_layouts(Graph* graph, EmbeddingLayout wanted);
+
 struct PassOptions {
   bool fuse = true;
   std::vector<std::string> disabled = {};  // names
+  EmbeddingLayout embedding_layout = EmbeddingLayout::automatic;
 };
 
-// Runs what the options leave on, and verifies the graph after each.
+// Runs what the options leave on and verifies the graph after each, then chooses layouts.
 //
 // Errors  CompileError: a disabled pass has an unknown name.
 void run_passes(Graph* graph, const PassOptions& options);

@@ -17,6 +17,19 @@ uint32_t power_in(uint32_t value) {
   return std::min(value & (~value + 1), kMaxGroup);
 }
 
+// Where a row has one scale any size will do: the one that takes the fewest bytes.
+uint32_t group_for_row(uint32_t columns) {
+  const auto row_bytes = [&](uint32_t group) {
+    const Q4Format format{.layout = Layout::q4_rows_linear, .group_size = group};
+    return format.data_bytes(1, columns) + 2 * (format.columns(columns) / group);
+  };
+  uint32_t best = kMaxGroup;
+  for (uint32_t group = kMaxGroup / 2; group >= kRowAlign; group /= 2) {
+    if (row_bytes(group) < row_bytes(best)) best = group;
+  }
+  return best;
+}
+
 const char* name_of(const Q4Rows& rows) {
   return rows.name.empty() ? "a quantized weight" : rows.name.c_str();
 }
@@ -47,11 +60,9 @@ void check_shape(const Q4Rows& rows) {
 
 uint32_t stored_group_size(uint32_t group_size, uint32_t columns) {
   if (group_size == 0) return 0;
-  const bool is_power = std::has_single_bit(group_size) && group_size >= kMinGroup;
-  // One scale a row: any size will do, and kernels like blocks of 32 best.
-  if (group_size >= columns && !is_power) {
-    return power_in(row_stride(columns));
-  }
+  const bool is_stored =
+      std::has_single_bit(group_size) && group_size >= kMinGroup && group_size <= kMaxGroup;
+  if (group_size >= columns && !is_stored) return group_for_row(columns);
   return group_size % kMinGroup == 0 ? power_in(group_size) : 0;
 }
 

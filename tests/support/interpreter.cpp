@@ -99,25 +99,38 @@ const std::byte* Interpreter::segment(int32_t index, uint64_t bytes) const {
 }
 
 Interpreter::Matrix Interpreter::unpack_q4(const fb::Tensor& tensor) const {
-  const uint32_t group = tensor.group_size();
+  const uint64_t group = tensor.group_size();
+  const bool f32 = tensor.scale_dtype() != nullptr && is(tensor.scale_dtype(), "f32");
+  const bool tiled = is(tensor.layout(), "q4_t16k8");
+  const bool swapped = is(tensor.layout(), "q4_rows_embedding");
   Matrix m{tensor.shape()->Get(0), tensor.shape()->Get(1), {}};
-  const uint32_t padded_rows = (m.rows + 31) / 32 * 32;
-  const uint32_t padded_columns = (m.columns + group - 1) / group * group;
-  const uint64_t elements = uint64_t{padded_rows} * padded_columns;
-  const std::byte* words = segment(tensor.data(), elements / 2);
-  const std::byte* scales = segment(tensor.scales(), elements / group * 2);
+  const uint64_t unit = tiled ? std::max<uint64_t>(group, 32) : group;
+  const uint64_t rows = tiled ? (m.rows + 31) / 32 * 32 : m.rows;
+  const uint64_t columns = (m.columns + unit - 1) / unit * unit;
+  const uint64_t scale_size = f32 ? 4 : 2;
+  const std::byte* bytes = segment(tensor.data(), rows * columns / 2);
+  const std::byte* scales =
+      segment(tensor.scales(), (rows * columns / group * scale_size + 3) / 4 * 4);
   m.values.resize(size_t{m.rows} * m.columns);
   for (uint64_t n = 0; n < m.rows; ++n) {
     for (uint64_t k = 0; k < m.columns; ++k) {
-      uint32_t word = 0;
-      uint16_t scale = 0;
-      std::memcpy(&word, words + (((n / 16) * (padded_columns / 8) + k / 8) * 16 + n % 16) * 4, 4);
-      std::memcpy(&scale,
-                  scales + (((n / 16) * (padded_columns / group) + k / group) * 16 + n % 16) * 2,
-                  2);
-      const uint32_t shift = 8 * (k % 4) + (k % 8 >= 4 ? 4 : 0);
-      const int nibble = static_cast<int>(word >> shift & 15);
-      m.values[n * m.columns + k] = static_cast<float>((nibble - 8) * half_value(scale));
+      // The byte that holds the nibble, whether it is the upper half, and the number of the scale.
+      uint64_t at = n * columns / 2 + k / 2;
+      bool upper = (k % 2 == 1) != swapped;
+      uint64_t scale_at = n * (columns / group) + k / group;
+      if (tiled) {
+        at = (((n / 16) * (columns / 8) + k / 8) * 16 + n % 16) * 4 + k % 4;
+        upper = k % 8 >= 4;
+        scale_at = ((n / 16) * (columns / group) + k / group) * 16 + n % 16;
+      }
+      const int byte = std::to_integer<int>(bytes[at]);
+      const int value = (upper ? byte >> 4 : byte & 15) - 8;
+      uint16_t half = 0;
+      float scale = 0;
+      std::memcpy(&half, scales + scale_at * scale_size, sizeof half);
+      if (f32) std::memcpy(&scale, scales + scale_at * scale_size, sizeof scale);
+      m.values[n * m.columns + k] =
+          static_cast<float>(value * (f32 ? static_cast<double>(scale) : half_value(half)));
     }
   }
   return m;

@@ -28,9 +28,19 @@ int32_t ModelBuilder::activation(uint32_t columns) {
   return add({"activation", "f32", "row_major", {0, columns}});
 }
 int32_t ModelBuilder::q4(uint32_t rows, uint32_t columns, uint32_t group_size) {
-  const int32_t data = segment(q4_data_bytes(rows, columns, group_size));
-  const int32_t scales = segment(q4_scale_bytes(rows, columns, group_size));
-  return add({"weight", "q4", "q4_t16k8", {rows, columns}, group_size, data, scales});
+  return q4(rows, columns, {Layout::q4_t16k8, group_size, f32_scales_});
+}
+int32_t ModelBuilder::q4(uint32_t rows, uint32_t columns, const Q4Format& format) {
+  const int32_t data = segment(format.data_bytes(rows, columns));
+  const int32_t scales = segment(format.scale_bytes(rows, columns));
+  return add({"weight",
+              "q4",
+              name_of(kLayoutNames[static_cast<size_t>(format.layout)]),
+              {rows, columns},
+              format.group_size,
+              data,
+              scales,
+              format.f32_scales});
 }
 int32_t ModelBuilder::vector(uint32_t columns) {
   return add({"weight", "f32", "row_major", {columns}, 0, segment(row_stride(columns) * 4), -1});
@@ -191,7 +201,10 @@ void ModelBuilder::finish(int32_t x, bool last_row, bool capped) {
 void ModelBuilder::decoder(const Decoder& d) {
   const int32_t ids = tokens();
   const int32_t table = rope_table(d.head_dim);
-  const int32_t weight = q4(vocab_, d.dim, d.group);
+  f32_scales_ = d.f32_scales;
+  Q4Format table_format = d.table;
+  table_format.group_size = d.group;
+  const int32_t weight = q4(vocab_, d.dim, table_format);
   int32_t x = activation(d.dim);
   op({.kind = OpKind::embedding_q4gsw, .inputs = {ids, weight}, .outputs = {x}});
   for (uint32_t i = 0; i < d.layers; ++i) {
@@ -202,11 +215,16 @@ void ModelBuilder::decoder(const Decoder& d) {
 }
 
 void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
-  constexpr uint32_t kGroups[] = {32, 64, 128, 256};
+  constexpr uint32_t kGroups[] = {8, 16, 32, 64, 128, 256};
+  const auto format = [&] {
+    return Q4Format{static_cast<Layout>(1 + random->below(3)), kGroups[random->below(6)],
+                    random->below(2) == 0};
+  };
+  f32_scales_ = random->below(2) == 0;
   const auto width = [&] { return 1 + random->below(300); };
   const int32_t ids = tokens();
   const uint32_t dim = width();
-  const int32_t weight = q4(vocab_, dim, kGroups[random->below(4)]);
+  const int32_t weight = q4(vocab_, dim, format());
   std::vector<int32_t> alive{activation(dim)};
   op({.kind = OpKind::embedding_q4gsw, .inputs = {ids, weight}, .outputs = {alive[0]}});
   const auto any = [&] { return alive[random->below(static_cast<uint32_t>(alive.size()))]; };
@@ -220,7 +238,7 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
   };
   for (uint32_t i = 0; i < op_count; ++i) {
     const int32_t x = any();
-    const uint32_t group = kGroups[random->below(4)];
+    const uint32_t group = kGroups[random->below(6)];
     switch (random->below(9)) {
       case 0:
         alive.push_back(norm(x));
@@ -278,8 +296,8 @@ Model ModelBuilder::build() {
     const Entry& t = tensors_[i];
     const std::string name = "tensor" + std::to_string(i);
     tensors.push_back(fb::CreateTensorDirect(b, name.c_str(), t.role.c_str(), t.dtype.c_str(),
-                                             t.layout.c_str(), &t.shape, t.group, t.data,
-                                             t.scales));
+                                             t.layout.c_str(), &t.shape, t.group, t.data, t.scales,
+                                             t.f32_scales ? "f32" : nullptr));
   }
   std::vector<flatbuffers::Offset<fb::Op>> ops;
   for (size_t i = 0; i < ops_.size(); ++i) {

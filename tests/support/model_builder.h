@@ -33,6 +33,7 @@ class ModelBuilder {
   int32_t tokens();
   int32_t activation(uint32_t columns);
   int32_t q4(uint32_t rows, uint32_t columns, uint32_t group_size);
+  int32_t q4(uint32_t rows, uint32_t columns, const Q4Format& format);
   int32_t vector(uint32_t columns);
   int32_t rope_table(uint32_t rotary_dim);
   int32_t cache(uint32_t kv_heads, uint32_t head_dim);
@@ -48,6 +49,8 @@ class ModelBuilder {
   struct Decoder {
     uint32_t dim = 64, layers = 2, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, group = 32;
     bool fused = true;
+    Q4Format table = {};  // its group is `group`
+    bool f32_scales = false;
   };
   void decoder(const Decoder& d);
 
@@ -60,6 +63,7 @@ class ModelBuilder {
     std::vector<uint32_t> shape;
     uint32_t group = 0;
     int32_t data = -1, scales = -1;
+    bool f32_scales = false;
   };
   int32_t add(Entry entry);
   int32_t segment(uint64_t bytes);
@@ -76,6 +80,7 @@ class ModelBuilder {
   std::vector<uint64_t> segments_;
   std::vector<OpSpec> ops_;
   std::vector<uint8_t> bytes_;
+  bool f32_scales_ = false;  // of linears
 };
 
 }  // namespace nbl::test

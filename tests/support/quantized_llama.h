@@ -1,0 +1,53 @@
+// A small llama whose embedding and output head arrive quantized, as from two parameters of a
+// graph.
+#pragma once
+
+#include <memory>
+
+#include "compiler/arch/llama.h"
+#include "compiler/compile.h"
+#include "tests/support/compiled.h"
+#include "tests/support/q4_rows.h"
+#include "tests/support/small_llama.h"
+
+namespace nbl::test {
+
+struct QuantizedLlama {
+  LlamaSpec spec = {.layers = 1, .vocab = 131, .tied = false};
+  std::shared_ptr<compiler::Q4Rows> embedding = {};  // null: as the checkpoint has it
+  std::shared_ptr<compiler::Q4Rows> head = {};
+  compiler::Checkpoint checkpoint = small_llama(spec);
+
+  uint32_t vocab() const { return spec.vocab; }
+  uint32_t dim() const { return spec.dim; }
+
+  // Borrows  this object.
+  compiler::Graph graph(const compiler::PassOptions& passes = {}) const {
+    compiler::Graph graph = compiler::build_llama(checkpoint, {.context = 64, .prefill_chunk = 8});
+    for (compiler::GraphTensor& tensor : graph.tensors) {
+      if (tensor.name == "token_embd.weight" && embedding) tensor.constant = constant(embedding);
+      if (tensor.name == "output.weight" && head) tensor.constant = constant(head);
+    }
+    compiler::run_passes(&graph, passes);
+    return graph;
+  }
+
+  AlignedBytes file(const compiler::PassOptions& passes = {}, uint32_t group_size = 32,
+                    compiler::EmitReport* report = nullptr) const {
+    const TempFile file("", ".nbl");
+    const compiler::EmitReport made =
+        compiler::emit(graph(passes), nullptr, {.group_size = group_size}, file.path());
+    if (report != nullptr) *report = made;
+    return read_file(file.path());
+  }
+
+ private:
+  static std::shared_ptr<const compiler::Constant> constant(
+      std::shared_ptr<const compiler::Q4Rows> rows) {
+    auto made = std::make_shared<compiler::Constant>();
+    made->quantized = std::move(rows);
+    return made;
+  }
+};
+
+}  // namespace nbl::test
