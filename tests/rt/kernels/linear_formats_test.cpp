@@ -99,6 +99,14 @@ std::vector<LinearCase> any_shape() {
 }
 INSTANTIATE_TEST_SUITE_P(AnyShape, LinearFormats, testing::ValuesIn(any_shape()));
 
+// The peer's cases with a bias.
+INSTANTIATE_TEST_SUITE_P(
+    Bias, LinearFormats,
+    testing::Values(
+        LinearCase{.tokens = 4, .columns = 64, .rows = 32, .group_size = 16, .bias = true},
+        LinearCase{.tokens = 4, .columns = 128, .rows = 64, .group_size = 32, .bias = true},
+        LinearCase{.tokens = 32, .columns = 128, .rows = 64, .group_size = 32, .bias = true}));
+
 // The blocks and matrices of wide GPUs.
 TEST(LinearFormatBlocks, match_float64) {
   NBL_REQUIRE_GPU(gpu);
