@@ -70,6 +70,27 @@ INSTANTIATE_TEST_SUITE_P(
                     Formats{24, 48, 16, true, false}, Formats{96, 96, 96, false, true},
                     Formats{112, 32, 512, true, true}, Formats{512, 1024, 64, false, false}));
 
+// Weights of different groups and scales that the passes stack and interleave.
+TEST(FusedWeights, that_arrive_quantized_keep_their_values) {
+  NBL_REQUIRE_VULKAN();
+  QuantizedLlama llama;
+  const LlamaSpec& s = llama.spec;
+  const uint32_t kv = s.kv_heads * s.head_dim;
+  llama.others = {{"blk.0.attn_q.weight", random_rows(11, s.heads * s.head_dim, s.dim, 96)},
+                  {"blk.0.attn_k.weight", random_rows(12, kv, s.dim, 48, true)},
+                  {"blk.0.attn_v.weight", random_rows(13, kv, s.dim, 32)},
+                  {"blk.0.ffn_gate.weight", random_rows(14, s.ffn, s.dim, 64)},
+                  {"blk.0.ffn_up.weight", random_rows(15, s.ffn, s.dim, 8)}};
+  const AlignedBytes fused = llama.file();
+  const AlignedBytes plain = llama.file({.fuse = false});
+  expect_right(fused, llama.vocab());
+  Interpreter a(fused.span()), b(plain.span());
+  for (const uint32_t token : random_tokens(llama.vocab(), 9)) {
+    const std::vector<double> row = a.step(token);
+    EXPECT_LT(relative_error(std::vector<float>(row.begin(), row.end()), b.step(token)), 1e-6);
+  }
+}
+
 // The same weights in any layout of the table: every logit has the same bits.
 TEST(EmbeddingLayouts, give_the_same_logits) {
   NBL_REQUIRE_VULKAN();

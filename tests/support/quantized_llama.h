@@ -1,8 +1,9 @@
-// A small llama whose embedding and output head arrive quantized, as from two parameters of a
-// graph.
+// A small llama with weights that arrive quantized, as from the parameters of a graph.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "compiler/arch/llama.h"
 #include "compiler/compile.h"
@@ -16,6 +17,7 @@ struct QuantizedLlama {
   LlamaSpec spec = {.layers = 1, .vocab = 131, .tied = false};
   std::shared_ptr<compiler::Q4Rows> embedding = {};  // null: as the checkpoint has it
   std::shared_ptr<compiler::Q4Rows> head = {};
+  std::map<std::string, std::shared_ptr<compiler::Q4Rows>> others = {};  // by name of the tensor
   compiler::Checkpoint checkpoint = small_llama(spec);
 
   uint32_t vocab() const { return spec.vocab; }
@@ -27,6 +29,7 @@ struct QuantizedLlama {
     for (compiler::GraphTensor& tensor : graph.tensors) {
       if (tensor.name == "token_embd.weight" && embedding) tensor.constant = constant(embedding);
       if (tensor.name == "output.weight" && head) tensor.constant = constant(head);
+      if (others.contains(tensor.name)) tensor.constant = constant(others.at(tensor.name));
     }
     compiler::run_passes(&graph, passes);
     return graph;

@@ -25,25 +25,23 @@ TEST_P(LinearFormats, match_float64_on_every_kind_of_device) {
   run_everywhere(gpu, GetParam());
 }
 
-// Every group size, with scales of both kinds; K is a multiple of nothing.
+// Every group size and type of scales that linear_test.cpp has not; K is a multiple of nothing.
 std::vector<LinearCase> formats() {
   std::vector<LinearCase> cases;
   for (const uint32_t group : {8u, 16u, 32u, 64u, 128u, 256u}) {
-    for (const uint32_t tokens : {1u, 5u, 37u}) {
-      for (const uint32_t columns : {7u, 41u, 300u}) {
-        const bool f32 = cases.size() % 2 == 0;
-        if (group > 16 && !f32) continue;  // these are in linear_test.cpp
-        cases.push_back({.tokens = tokens,
-                         .columns = columns,
-                         .rows = 97,
-                         .group_size = group,
-                         .norm = tokens == 1 && columns == 300,
-                         .bias = columns == 41,
-                         .residual = columns == 300,
-                         .f32_scales = f32});
-        cases.push_back(cases.back());
-        cases.back().f32_scales = !f32 || group > 16;
-        if (cases.back().f32_scales == f32) cases.pop_back();
+    for (const bool f32 : {false, true}) {
+      if (group >= 32 && !f32) continue;
+      for (const uint32_t tokens : {1u, 5u, 37u}) {
+        for (const uint32_t columns : {7u, 41u, 300u}) {
+          cases.push_back({.tokens = tokens,
+                           .columns = columns,
+                           .rows = 97,
+                           .group_size = group,
+                           .norm = tokens == 1 && columns == 300,
+                           .bias = columns == 41,
+                           .residual = columns == 300,
+                           .f32_scales = f32});
+        }
       }
     }
   }

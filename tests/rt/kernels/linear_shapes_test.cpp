@@ -41,7 +41,11 @@ struct Packed {
       // f32 in the same range
       if (s.f32_scales) word = 0x3c000000u | (pair & 0x007fffffu);
     }
-    x = random.normals(size_t{s.tokens} * s.columns);
+    x.resize(size_t{s.tokens} * s.columns);
+    for (float& value : x) {  // uniform in -1 .. 1: normals take seconds for some of these shapes
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      value = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
+    }
   }
 
   double dot(uint32_t t, uint32_t n) const {
