@@ -15,8 +15,14 @@
 #include "embedding.push.h"
 
 layout(local_size_x = 64, local_size_x_id = 0) in;
+#ifdef TEXTURE
+layout(push_constant) uniform Push { EmbeddingPush push; uint first_texel; };
+#define TEXTURE_BINDING 1
+#include "texture.glsl"
+#else
 layout(push_constant) uniform Push { EmbeddingPush push; };
 layout(set = 0, binding = 1) readonly buffer Nibbles { uint weight[]; };
+#endif
 layout(set = 0, binding = 2) readonly buffer Scales { uint scales[]; };
 layout(set = 0, binding = 3) writeonly buffer Out { vec4 result[]; };
 
@@ -38,6 +44,15 @@ vec4 four(uint bits, uvec4 shifts, uint column, float scale) {
   return mix(vec4(0.0), value, lessThan(uvec4(column) + uvec4(0u, 1u, 2u, 3u), uvec4(push.columns)));
 }
 
+// The word at this index of the window.
+uint weight_at(uint index) {
+#ifdef TEXTURE
+  return texel_at(first_texel + index / 4u)[index % 4u];
+#else
+  return weight[index];
+#endif
+}
+
 void main() {
   const uint word = gl_GlobalInvocationID.x;
   const uint t = gl_WorkGroupID.y;
@@ -51,7 +66,7 @@ void main() {
   vec4 low = vec4(0.0);
   vec4 high = vec4(0.0);
   if (word < push.k_words) {
-    const uint bits = weight[at(row, push.k_words, word)];
+    const uint bits = weight_at(at(row, push.k_words, word));
     const float scale = scale_at(at(row, push.k_words >> push.group_shift, word >> push.group_shift));
     const bool tiled = push.order == EMBEDDING_TILED;
     uvec4 shifts = tiled ? uvec4(0u, 8u, 16u, 24u) : uvec4(0u, 4u, 8u, 12u);

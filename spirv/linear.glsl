@@ -15,13 +15,31 @@
 layout(constant_id = SCALES_ID) const uint SCALES = LINEAR_F16_SCALES;
 const bool F32_SCALES = SCALES == LINEAR_F32_SCALES;
 #endif
+#ifdef TEXTURE
+layout(push_constant) uniform Push { LinearPush push; uint first_texel; };
+#else
 layout(push_constant) uniform Push { LinearPush push; };
+#endif
 layout(set = 0, binding = 1) readonly buffer X { vec4 x[]; };
+#ifdef TEXTURE
+#define TEXTURE_BINDING 2
+#include "texture.glsl"
+#else
 layout(set = 0, binding = 2) readonly buffer Nibbles { uvec4 weight[]; };
+#endif
 layout(set = 0, binding = 3) readonly buffer Scales { uvec2 scales[]; };
 layout(set = 0, binding = 4) writeonly buffer Out { vec2 result[]; };
 layout(set = 0, binding = 6) readonly buffer Bias { float bias[]; };
 layout(set = 0, binding = 7) readonly buffer Residual { vec2 residual[]; };
+
+// The uvec4 at this index of the window.
+uvec4 weights_at(uint index) {
+#ifdef TEXTURE
+  return texel_at(first_texel + index);
+#else
+  return weight[index];
+#endif
+}
 
 // uvec4 of the first eight k of a quad; the next eight are 4 further on.
 uint weight_base(uint quad) { return (quad / 4u) * push.k_words * 4u + quad % 4u; }

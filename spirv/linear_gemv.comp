@@ -132,7 +132,7 @@ void main() {
     uvec4 scale[QUADS * kScales];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
       [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-        bits[q * 4u + j] = weight[weight_at[q] + block * 16u + j * 4u];
+        bits[q * 4u + j] = weights_at(weight_at[q] + block * 16u + j * 4u);
       }
       for (uint s = 0u; s < kScales; ++s) {
         scale[q * kScales + s] =

@@ -23,7 +23,7 @@ void add_word(uint word, uint x_at[TOKENS], uint at[QUADS]) {
   vec4 low[QUADS][4];
   vec4 high[QUADS][4];
   [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-    const uvec4 bits = weight[at[q]];
+    const uvec4 bits = weights_at(at[q]);
     const uvec4 l = bits & 0x0f0f0f0fu;
     const uvec4 h = (bits >> 4) & 0x0f0f0f0fu;
     [[unroll]] for (uint i = 0u; i < 4u; ++i) {

@@ -16,6 +16,7 @@ enum Op : uint32_t {
   kOpTypeInt = 21,
   kOpTypeFloat = 22,
   kOpTypeVector = 23,
+  kOpTypeImage = 25,
   kOpTypeArray = 28,
   kOpTypeStruct = 30,
   kOpTypePointer = 32,
@@ -40,6 +41,7 @@ enum Decoration : uint32_t {
 
 constexpr uint32_t kBuiltInWorkgroupSize = 25;
 constexpr uint32_t kModeLocalSize = 17;
+constexpr uint32_t kUniformConstantStorage = 0;
 constexpr uint32_t kWorkgroupStorage = 4;
 constexpr uint32_t kPushConstantStorage = 9;
 
@@ -93,6 +95,7 @@ class Reader {
       case kOpTypeInt:
       case kOpTypeFloat:
       case kOpTypeVector:
+      case kOpTypeImage:
       case kOpTypeArray:
       case kOpTypeStruct:
       case kOpTypePointer:
@@ -107,6 +110,7 @@ class Reader {
         break;
       case kOpVariable:
         if (o[2] == kWorkgroupStorage) facts.shared_bytes += size_of(types_.at(o[0]).operands[2]);
+        if (o[2] == kUniformConstantStorage) add_image(o[1], types_.at(o[0]).operands[2]);
         if (o[2] == kPushConstantStorage) facts.push_bytes = size_of(types_.at(o[0]).operands[2]);
         break;
       default:
@@ -115,11 +119,26 @@ class Reader {
   }
 
   void decorate(const std::vector<uint32_t>& o) {
-    if (o[1] == kBinding) facts.bindings = std::max(facts.bindings, o[2] + 1);
+    if (o[1] == kBinding) {
+      facts.bindings = std::max(facts.bindings, o[2] + 1);
+      bindings_[o[0]] = o[2];
+    }
     if (o[1] == kSpecId) facts.spec_count = std::max(facts.spec_count, o[2] + 1);
     if (o[1] == kArrayStride) strides_[o[0]] = o[2];
     if (o[1] == kDescriptorSet && o[2] != 0) throw std::runtime_error("descriptor set is not 0");
     if (o[1] == kBuiltIn && o[2] == kBuiltInWorkgroupSize) workgroup_size_ = o[0];
+  }
+
+  // A variable of the only kind of binding that there is beside storage buffers. Operands of an
+  // image type: id, sampled type, dimension (1 = 2D), depth, arrayed, multisampled, sampled (1 =
+  // with a sampler or fetched from).
+  void add_image(uint32_t variable, uint32_t type) {
+    const auto found = types_.find(type);
+    const bool image = found != types_.end() && found->second.op == kOpTypeImage;
+    if (!image || found->second.operands[2] != 1 || found->second.operands[6] != 1) {
+      throw std::runtime_error("a binding is neither a storage buffer nor a sampled 2D image");
+    }
+    facts.image_mask |= 1u << bindings_.at(variable);
   }
 
   // The WorkgroupSize constant overrides the LocalSize mode.
@@ -207,6 +226,7 @@ class Reader {
   std::map<uint32_t, Instruction> types_;
   std::map<uint32_t, Instruction> constants_;
   std::map<uint32_t, uint32_t> strides_;
+  std::map<uint32_t, uint32_t> bindings_;  // by variable
   std::map<uint32_t, std::map<uint32_t, uint32_t>> offsets_;
   uint32_t workgroup_size_ = 0;
 };

@@ -13,10 +13,11 @@ struct Facts {
   uint32_t shared_bytes = 0;  // with the specialisation constants' defaults
   uint32_t spec_count = 0;    // highest constant id + 1
   uint32_t capability_mask = 0;
+  uint32_t image_mask = 0;  // the bindings that are sampled images; the others are storage buffers
 };
 
 // Errors  std::runtime_error: not a module, a capability that is not in capabilities.def, a
-//         descriptor set other than 0, a workgroup that is not 1-D.
+//         descriptor set other than 0, a workgroup that is not 1-D, a binding of another kind.
 Facts reflect(const std::vector<uint32_t>& words);
 
 }  // namespace nbl::spirv

@@ -27,6 +27,15 @@ void set_push(KernelCall* call, const Push& push) {
   call->push_words = sizeof(Push) / 4;
 }
 
+// Ends the push constants of a variant that reads weights from a sampled image: the texel that its
+// window begins at (spirv/texture.h). Plan sets it once the weight has its place.
+inline void add_first_texel(KernelCall* call) {
+  call->push[call->push_words++] = 0;
+}
+inline void set_first_texel(KernelCall* call, uint32_t texel) {
+  call->push[call->push_words - 1] = texel;
+}
+
 // Spreads `groups` workgroups over x and y where one axis cannot hold them. Kernels find their
 // index as gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x and leave when it is past the
 // end.

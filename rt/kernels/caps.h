@@ -23,6 +23,9 @@ enum Feature : uint32_t {
   // Not in Vulkan: lanes of a subgroup that read the same address cost one load, and lanes that
   // read different ones cost one each (CPU implementations). Such a device wants a lane per row.
   kScalarLoads = 1u << 11,
+  // Not in Vulkan: reading weights through the texture units is the fast path, or was asked for.
+  // Sampled images themselves are in every device.
+  kTextureWeights = 1u << 12,
 };
 
 enum class DeviceKind : uint8_t { other, integrated, discrete, virtual_gpu, cpu };
@@ -72,6 +75,12 @@ struct Caps {
   uint32_t memory_heap_count;
   uint64_t memory_heap_bytes[kMaxMemoryHeaps];
 
+  // Images of weights (docs/design.md), found by trying (rt/vk/image.h).
+  uint32_t max_image_dim;      // width and height of two-dimensional images
+  uint32_t image_rows;         // heights are multiples of it; 0 = not known: no images
+  uint64_t image_rows_bytes;   // memory that so many rows take
+  uint32_t image_memory_bits;  // memory types that these images may use; 0 = all
+
   // Estimates that steer how work is split; never correctness.
   uint32_t lanes;              // invocations that fill the device once
   uint32_t gigabytes_per_s;    // memory reads
@@ -95,6 +104,9 @@ constexpr Caps floor_caps() {
   caps.noncoherent_atom_bytes = 256;
   caps.import_align_bytes = 65536;
   caps.timestamp_period_ns = 1;
+  caps.max_image_dim = 4096;
+  caps.image_rows = 128;
+  caps.image_rows_bytes = 128 * 17 * 1024;  // 17 KiB a row of 16 KiB
   caps.lanes = 1024;
   caps.gigabytes_per_s = 4;
   caps.gigaflops = 8;

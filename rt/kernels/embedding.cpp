@@ -22,7 +22,8 @@ Status call_embedding(const Caps& caps, const EmbeddingArgs& args, KernelCall* c
     return fail(error, Code::device_limit, 0, "embedding tokens", args.tokens, caps.max_grid[1]);
   }
   KernelCall made;
-  NBL_TRY(pick(Family::embedding, caps, kLocalSize, 0, &made.variant, error));
+  const uint32_t images = args.texture ? 1u << 1 : 0;
+  NBL_TRY(pick(Family::embedding, caps, kLocalSize, 0, &made.variant, error, images));
   made.spec_count = 1;
   made.spec[0] = kLocalSize;
   made.grid[0] = div_up(row_stride(args.columns) / 8, kLocalSize);
@@ -37,6 +38,7 @@ Status call_embedding(const Caps& caps, const EmbeddingArgs& args, KernelCall* c
                                 .tile_shift = args.format.tiled() ? 4u : 0u,
                                 .order = order_of(args.format.layout),
                                 .f32_scales = args.format.f32_scales ? 1u : 0u});
+  if (args.texture) add_first_texel(&made);
   *call = made;
   return {};
 }

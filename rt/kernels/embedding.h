@@ -13,13 +13,15 @@ struct EmbeddingArgs {
   uint32_t rows;     // V
   uint32_t columns;  // E
   Q4Format format;
-  uint32_t row_begin;  // the window of weight rows that the bindings hold
-  uint32_t row_count;  // with the padding of the format
+  uint32_t row_begin;    // the window of weight rows that the bindings hold
+  uint32_t row_count;    // with the padding of the format
+  bool texture = false;  // the nibbles, tiled, are in a sampled image
 };
 
 // One dispatch a window; each writes the rows of the tokens inside its window and no others.
 //
-// Bindings  0 step, 1 nibbles of the window, 2 scales of the window, 3 out [tokens, columns].
+// Bindings  0 step, 1 nibbles of the window, 2 scales of the window, 3 out [tokens, columns]. With
+//           texture, binding 1 is the image that holds the window.
 // Errors    device_limit.
 Status call_embedding(const Caps& caps, const EmbeddingArgs& args, KernelCall* call, Error* error);
 

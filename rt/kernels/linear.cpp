@@ -16,6 +16,9 @@ constexpr uint32_t kMaxSplit = 256;
 // A lane takes two quads where one quad a lane, this many ways of K each, would fill the device.
 constexpr uint32_t kTwoQuadsWays = 128;
 
+// The nibbles' binding.
+constexpr uint32_t kTextureImages = 1u << 2;
+
 bool one_row(const LinearArgs& args) {
   return args.tokens == 1 || args.last_row;
 }
@@ -72,7 +75,8 @@ Status call_gemv(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
   const uint32_t split = choose_split(caps, push, lane_quads, max_local);
   // At least the four quads of a tile side by side, and 64 lanes.
   const uint32_t local = max_of(64u, 4 * split);
-  NBL_TRY(pick(Family::gemv, caps, local, local * 20, &call->variant, error));
+  const uint32_t images = args.texture ? kTextureImages : 0;
+  NBL_TRY(pick(Family::gemv, caps, local, local * 20, &call->variant, error, images));
   call->spec_count = 4;
   call->spec[0] = local;
   call->spec[1] = split;
@@ -96,6 +100,7 @@ struct Tile {
 // this is 1.6 times as fast for one token and 1.8 times for 64 as the floor's four rows. A GPU
 // would spill.
 Tile choose_tile(const Caps& caps, const LinearArgs& args) {
+  if (args.texture) return {VariantId::gemm_texture, 4, 1};
   if ((caps.features & kScalarLoads) == 0) return {VariantId::gemm_floor, 4, 1};
   if (one_row(args)) return {VariantId::gemm_wide1, 1, 4};
   return {VariantId::gemm_wide4, 4, 4};
@@ -151,6 +156,7 @@ const Block* choose_block(const Caps& caps, const Block (&blocks)[count], const 
 
 // Null where the device or the work is too small for any.
 const Block* choose_block(const Caps& caps, const LinearArgs& args, const LinearPush& push) {
+  if (args.texture) return nullptr;  // blocks read buffers
   if (one_row(args) || args.tokens < kMinBlockTokens) return nullptr;
   if ((caps.features & kScalarLoads) != 0 || caps.lanes < kMinBlockLanes) return nullptr;
   const Block* block = choose_block(caps, kMatrices, push);
@@ -219,6 +225,7 @@ Status call_linear(const Caps& caps, const LinearArgs& args, KernelCall* call, E
   KernelCall made;
   NBL_TRY(splits_k(caps, args) ? call_gemv(caps, args, &made, error)
                                : call_tile(caps, args, &made, error));
+  if (args.texture) add_first_texel(&made);
   *call = made;
   return {};
 }

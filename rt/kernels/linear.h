@@ -17,9 +17,10 @@ struct LinearArgs {
   bool norm;            // rms_norm of x first; only where linear_fuses_norm()
   bool bias;
   bool residual;
-  bool swiglu;       // rows 2i, 2i+1 are gate, up; out[i] = silu(gate) * up
-  bool last_row;     // only the last live token: one output row
-  float eps;         // of the norm
+  bool swiglu;           // rows 2i, 2i+1 are gate, up; out[i] = silu(gate) * up
+  bool last_row;         // only the last live token: one output row
+  float eps;             // of the norm
+  bool texture = false;  // the nibbles are in a sampled image
   uint32_t few = 0;  // see linear_few_tokens(); steps of at most so many tokens are not this one's
   bool f32_scales = false;
 };
@@ -37,7 +38,8 @@ uint32_t linear_few_tokens(const Caps& caps, const LinearArgs& args);
 //
 // Bindings  0 step, 1 x, 2 nibbles of the window, 3 scales of the window, 4 out, 5 norm weight f32
 //           [K], 6 bias f32 [N], 7 residual; absent ones are bound to x. x, out and residual are
-//           whole: the window only moves the columns that are written.
+//           whole: the window only moves the columns that are written. With texture, binding 2 is
+//           the image that holds the window.
 // Errors    device_limit.
 Status call_linear(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error);
 

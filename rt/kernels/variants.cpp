@@ -39,6 +39,7 @@ constexpr bool table_is_sound() {
     if (v.bindings > kMaxBindings || v.push_bytes > 4 * kMaxPushWords) return false;
     if (v.spec_count > kMaxSpecConstants || v.local_x == 0) return false;
     if (is_last_of_family(i) && !within_floor(v)) return false;
+    if ((v.images != 0) != ((v.needs & kTextureWeights) != 0)) return false;
   }
   return true;
 }
@@ -54,10 +55,10 @@ bool fits(const Variant& variant, const Caps& caps, uint32_t invocations, uint32
 }
 
 Status pick(Family family, const Caps& caps, uint32_t invocations, uint32_t shared_bytes,
-            uint16_t* variant, Error* error) {
+            uint16_t* variant, Error* error, uint32_t images) {
   uint32_t last = 0;
   for (uint32_t i = 0; i < kVariantCount; ++i) {
-    if (kVariants[i].family != family) continue;
+    if (kVariants[i].family != family || kVariants[i].images != images) continue;
     last = i;
     if (fits(kVariants[i], caps, invocations, shared_bytes)) {
       *variant = static_cast<uint16_t>(i);

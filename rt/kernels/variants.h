@@ -13,7 +13,9 @@
 
 namespace nbl {
 
-// Kernels that compute the same thing with the same bindings and push constants.
+// Kernels that compute the same thing with the same bindings and push constants. One that reads its
+// weights from a sampled image has it where the others have a storage buffer, and its push
+// constants end in one word more (add_first_texel() in rt/kernels/call.h).
 enum class Family : uint8_t {
   embedding,
   gemv,
@@ -35,10 +37,12 @@ inline constexpr uint32_t kFamilyCount = 14;
 namespace spirv {
 struct VariantFacts {
   uint32_t bindings, push_bytes, local_x, shared_bytes, spec_count, word_count, crc32, capabilities;
+  uint32_t images;
 };
-#define NBL_FACTS(family, how, bindings, push, local, shared, spec, words, crc, capabilities) \
-  inline constexpr VariantFacts facts_##family##_##how{bindings, push,  local, shared,        \
-                                                       spec,     words, crc,   capabilities}; \
+#define NBL_FACTS(family, how, bindings, push, local, shared, spec, words, crc, capabilities,      \
+                  images)                                                                          \
+  inline constexpr VariantFacts facts_##family##_##how{bindings, push, local,        shared, spec, \
+                                                       words,    crc,  capabilities, images};      \
   extern const uint32_t family##_##how[words];
 #include "spirv/facts.def"
 #undef NBL_FACTS
@@ -51,7 +55,8 @@ struct Variant {
   uint32_t needs;  // Feature
   uint32_t crc32;  // of the words
   Family family;
-  uint8_t bindings;    // storage buffers 0..bindings-1 of set 0
+  uint8_t bindings;    // 0..bindings-1 of set 0
+  uint8_t images;      // mask of those that are sampled images; the others are storage buffers
   uint8_t spec_count;  // constant ids 0..spec_count-1
   uint8_t push_bytes;
   uint32_t local_x;       // with the specialisation constants' defaults
@@ -75,6 +80,7 @@ inline constexpr Variant kVariants[] = {
    .crc32 = spirv::facts_##family_##_##how.crc32,                                 \
    .family = Family::family_,                                                     \
    .bindings = static_cast<uint8_t>(spirv::facts_##family_##_##how.bindings),     \
+   .images = static_cast<uint8_t>(spirv::facts_##family_##_##how.images),         \
    .spec_count = static_cast<uint8_t>(spirv::facts_##family_##_##how.spec_count), \
    .push_bytes = static_cast<uint8_t>(spirv::facts_##family_##_##how.push_bytes), \
    .local_x = spirv::facts_##family_##_##how.local_x,                             \
@@ -90,10 +96,11 @@ inline constexpr uint32_t kVariantCount = sizeof kVariants / sizeof kVariants[0]
 // Units  shared_bytes: what the specialised kernel takes; 0 = the variant's default.
 bool fits(const Variant& variant, const Caps& caps, uint32_t invocations, uint32_t shared_bytes);
 
-// The first variant of the family that fits a workgroup of `invocations`.
+// The first variant of the family that fits a workgroup of `invocations` and whose sampled images
+// are the bindings in the mask `images`.
 //
 // Errors  device_limit (name = the family's floor variant): not even the floor fits.
 Status pick(Family family, const Caps& caps, uint32_t invocations, uint32_t shared_bytes,
-            uint16_t* variant, Error* error);
+            uint16_t* variant, Error* error, uint32_t images = 0);
 
 }  // namespace nbl

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "rt/kernels/variants.h"
-#include "tests/support/gpu_device.h"
+#include "spirv/texture.h"
+#include "tests/support/gpu_image.h"
 
 namespace nbl::test {
 namespace {
@@ -18,6 +20,7 @@ constexpr size_t kGuardWords = 64;  // 256 bytes: the next binding stays aligned
 struct Gpu::State {
   State() { create_commands(); }
   ~State() {
+    images_.clear();
     free_buffer();
     if (fence_) device_.vk.DestroyFence(device_.device, fence_, nullptr);
     if (commands_) device_.vk.DestroyCommandPool(device_.device, commands_, nullptr);
@@ -37,11 +40,12 @@ struct Gpu::State {
           "vkAllocateCommandBuffers");
     const auto fence = chained<VkFenceCreateInfo>(VK_STRUCTURE_TYPE_FENCE_CREATE_INFO);
     check(device_.vk.CreateFence(device_.device, &fence, nullptr, &fence_), "vkCreateFence");
-    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kMaxBindings};
+    const VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kMaxBindings},
+                                          {VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE, kMaxBindings}};
     auto sets = chained<VkDescriptorPoolCreateInfo>(VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO);
     sets.maxSets = 1;
-    sets.poolSizeCount = 1;
-    sets.pPoolSizes = &size;
+    sets.poolSizeCount = 2;
+    sets.pPoolSizes = sizes;
     check(device_.vk.CreateDescriptorPool(device_.device, &sets, nullptr, &descriptors_),
           "vkCreateDescriptorPool");
   }
@@ -60,7 +64,7 @@ struct Gpu::State {
     capacity_words_ = words;
     auto info = chained<VkBufferCreateInfo>(VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO);
     info.size = words * 4;
-    info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT;
+    info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT;
     check(device_.vk.CreateBuffer(device_.device, &info, nullptr, &buffer_), "vkCreateBuffer");
     VkMemoryRequirements needs;
     device_.vk.GetBufferMemoryRequirements(device_.device, buffer_, &needs);
@@ -140,6 +144,7 @@ struct Gpu::State {
     check(device_.vk.AllocateDescriptorSets(device_.device, &allocate, &set),
           "vkAllocateDescriptorSets");
     std::vector<VkDescriptorBufferInfo> infos(bindings.size());
+    std::vector<VkDescriptorImageInfo> views(bindings.size());
     std::vector<VkWriteDescriptorSet> writes(bindings.size());
     for (uint32_t i = 0; i < bindings.size(); ++i) {
       infos[i] = {buffer_, offsets[i] * 4, std::max<size_t>(1, bindings[i].words.size()) * 4};
@@ -149,6 +154,10 @@ struct Gpu::State {
       writes[i].descriptorCount = 1;
       writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
       writes[i].pBufferInfo = &infos[i];
+      if (!bindings[i].image) continue;
+      views[i] = {nullptr, images_.at(i)->view(), VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
+      writes[i].descriptorType = VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE;
+      writes[i].pImageInfo = &views[i];
     }
     device_.vk.UpdateDescriptorSets(device_.device, static_cast<uint32_t>(writes.size()),
                                     writes.data(), 0, nullptr);
@@ -163,12 +172,45 @@ struct Gpu::State {
                                   &memory, 0, nullptr, 0, nullptr);
   }
 
+  // The words of a whole image with the binding's window at `first_texel` and poison around it.
+  static std::vector<uint32_t> image_words(const Binding& binding, uint32_t first_texel) {
+    constexpr size_t kRowWords = size_t{4} << TEXTURE_WIDTH_LOG2;
+    const size_t end = size_t{first_texel} * 4 + binding.words.size();
+    std::vector<uint32_t> words((end + kRowWords - 1) / kRowWords * kRowWords, kPoison);
+    std::copy(binding.words.begin(), binding.words.end(), words.begin() + first_texel * 4);
+    return words;
+  }
+
+  // Makes the images of a run. What is copied to them takes the place of their bindings' words.
+  void make_images(const KernelCall& call, std::vector<Binding>* bindings) {
+    constexpr size_t kRowWords = size_t{4} << TEXTURE_WIDTH_LOG2;
+    images_.clear();
+    image_words_.clear();
+    images_.resize(bindings->size());
+    image_words_.resize(bindings->size());
+    for (size_t i = 0; i < bindings->size(); ++i) {
+      Binding& binding = (*bindings)[i];
+      if (!binding.image) continue;
+      image_words_[i] = image_words(binding, call.push[call.push_words - 1]);
+      binding.words = image_words_[i];
+      const size_t rows = image_words_[i].size() / kRowWords;
+      images_[i] = std::make_unique<GpuImage>(device_, static_cast<uint32_t>(rows));
+    }
+  }
+
+  void fill_images(const std::vector<size_t>& offsets) {
+    for (size_t i = 0; i < images_.size(); ++i) {
+      if (images_[i] != nullptr) images_[i]->record_fill(command_, buffer_, offsets[i] * 4);
+    }
+  }
+
   void execute(const KernelCall& call, const Pipeline& pipeline, VkDescriptorSet set,
-               uint32_t repeat) {
+               const std::vector<size_t>& offsets, uint32_t repeat) {
     check(device_.vk.ResetCommandPool(device_.device, commands_, 0), "vkResetCommandPool");
     const auto begin =
         chained<VkCommandBufferBeginInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO);
     check(device_.vk.BeginCommandBuffer(command_, &begin), "vkBeginCommandBuffer");
+    fill_images(offsets);
     device_.vk.CmdBindPipeline(command_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.pipeline);
     device_.vk.CmdBindDescriptorSets(command_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0,
                                      1, &set, 0, nullptr);
@@ -207,6 +249,9 @@ struct Gpu::State {
   VkDeviceMemory memory_ = nullptr;
   size_t capacity_words_ = 0;
   uint32_t* words_ = nullptr;
+  // Of the last run, by binding; null and empty for buffers.
+  std::vector<std::unique_ptr<GpuImage>> images_;
+  std::vector<std::vector<uint32_t>> image_words_;
 };
 
 namespace {
@@ -246,17 +291,24 @@ Caps Gpu::floor_of_caps() const {
   return caps;
 }
 
-std::string Gpu::run(const KernelCall& call, std::span<const Binding> bindings, uint32_t repeat) {
+std::string Gpu::run(const KernelCall& call, std::span<const Binding> given, uint32_t repeat) {
   try {
     const Variant& variant = kVariants[call.variant];
+    std::vector<Binding> bindings(given.begin(), given.end());
     if (bindings.size() != variant.bindings) return "the kernel has another number of bindings";
+    for (size_t i = 0; i < bindings.size(); ++i) {
+      if (bindings[i].image != ((variant.images >> i & 1u) != 0)) {
+        return "binding " + std::to_string(i) + " is of another kind";
+      }
+    }
     if (call.push_words * 4u != variant.push_bytes) return "the push constants have another size";
+    state_->make_images(call, &bindings);
     const std::vector<size_t> offsets = State::place(bindings);
     state_->reserve(offsets.back());
     state_->upload(bindings, offsets);
     const Pipeline& pipeline = state_->device_.pipeline_for(call);
     const VkDescriptorSet set = state_->describe_bindings(pipeline, bindings, offsets);
-    state_->execute(call, pipeline, set, repeat);
+    state_->execute(call, pipeline, set, offsets, repeat);
     if (!state_->device_.messages.empty())
       return std::exchange(state_->device_.messages, {}).front();
     return state_->download(bindings, offsets);

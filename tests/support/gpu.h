@@ -26,6 +26,7 @@ inline constexpr uint32_t kPoison = 0x7fc0dead;
 struct Binding {
   std::span<uint32_t> words;
   bool written;
+  bool image = false;
 };
 
 // An input: a run fails where the kernel changed it.
@@ -35,6 +36,12 @@ inline Binding reads(std::span<const uint32_t> words) {
 // An output (or state): uploaded as it is, downloaded after the run.
 inline Binding writes(std::span<uint32_t> words) {
   return {words, true};
+}
+
+// A window of weights in a sampled image, where the call's first texel says (set_first_texel). All
+// other texels are poison.
+inline Binding texels(std::span<const uint32_t> words) {
+  return {{const_cast<uint32_t*>(words.data()), words.size()}, false, true};
 }
 
 class Gpu {

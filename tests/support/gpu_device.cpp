@@ -170,8 +170,10 @@ Pipeline Device::create_pipeline(const KernelCall& call) {
   Pipeline out{};
   std::vector<VkDescriptorSetLayoutBinding> bindings;
   for (uint32_t i = 0; i < variant.bindings; ++i) {
-    bindings.push_back(
-        {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr});
+    const VkDescriptorType type = (variant.images >> i & 1u) != 0
+                                      ? VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE
+                                      : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+    bindings.push_back({i, type, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr});
   }
   auto set =
       chained<VkDescriptorSetLayoutCreateInfo>(VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO);
