@@ -97,12 +97,13 @@ Caps rpi5() {
 }
 
 // turnip of Mesa 26.2: storage ranges end at 128 MiB; the packed dot product is unsigned or mixed
-// only, so that the signed one that kIntegerDot means is not there.
+// only, so that the signed one that kIntegerDot means is not there. What images take was not
+// measured: floor_caps() has a figure that leaves room.
 Caps adreno_740() {
   Caps caps = integrated("Turnip Adreno 740");
   caps.vendor_id = 0x5143;
   caps.api_version = version(1, 3);
-  caps.features = kAllSubgroups | kStorage16 | kFloat16 | kTimestamps;
+  caps.features = kAllSubgroups | kStorage16 | kFloat16 | kTimestamps | kTextureWeights;
   caps.subgroup_size = 64;
   caps.max_invocations = 1024;
   caps.max_workgroup_x = 1024;
@@ -113,6 +114,7 @@ Caps adreno_740() {
   caps.max_allocation_bytes = 4 * kGiB;
   caps.storage_align_bytes = 64;
   caps.noncoherent_atom_bytes = 64;
+  caps.max_image_dim = 16384;
   caps.timestamp_period_ns = 52.083f;
   caps.timestamp_bits = 48;
   set_unified_memory(&caps, 6 * kGiB, kUnified | kHostCached);

@@ -3,6 +3,7 @@
 #include "rt/load.h"
 #include "rt/plan/storage.h"
 #include "rt/vk/host_memory.h"
+#include "rt/vk/image.h"
 
 namespace nbl {
 namespace {
@@ -26,6 +27,20 @@ Status check_config(const nbl_config& config, Error* error) {
   return {};
 }
 
+WeightMemory weight_memory(uint32_t flags) {
+  if ((flags & NBL_FLAG_BUFFER_WEIGHTS) != 0) return WeightMemory::buffers;
+  if ((flags & NBL_FLAG_TEXTURE_WEIGHTS) != 0) return WeightMemory::images;
+  return WeightMemory::automatic;
+}
+
+// Images are only tried out where weights may come to lie in them.
+bool wants_images(const nbl_config& config, const Caps& caps) {
+  if ((config.flags & NBL_FLAG_FLOOR_KERNELS) != 0) return false;
+  const WeightMemory wanted = weight_memory(config.flags);
+  return wanted == WeightMemory::images ||
+         (wanted == WeightMemory::automatic && (caps.features & kTextureWeights) != 0);
+}
+
 PlanOptions plan_options(const nbl_config& config) {
   PlanOptions o;
   o.context = config.context;
@@ -37,6 +52,7 @@ PlanOptions plan_options(const nbl_config& config) {
   o.gpu_kernels = (config.flags & NBL_FLAG_GPU_KERNELS) != 0;
   o.import_weights = (config.flags & NBL_FLAG_NO_IMPORT) == 0;
   o.stage_weights = (config.flags & NBL_FLAG_STAGE_WEIGHTS) != 0;
+  o.weights = weight_memory(config.flags);
   o.staging_bytes = config.staging_bytes;
   o.device_memory_limit = config.device_memory_limit;
   return o;
@@ -83,8 +99,10 @@ Status start(const nbl_config& config, uint64_t pool_bytes, Engine** out, Error*
   e->pool.init(pool);
   *out = e;
   const auto get = reinterpret_cast<PFN_vkGetInstanceProcAddr>(config.get_instance_proc_addr);
-  return open_device(get, pool_callbacks(&e->pool), static_cast<uint32_t>(config.device),
-                     extensions, &e->device, error);
+  NBL_TRY(open_device(get, pool_callbacks(&e->pool), static_cast<uint32_t>(config.device),
+                      extensions, &e->device, error));
+  if (!wants_images(config, e->device.caps)) return {};
+  return probe_images(&e->device, error);
 }
 
 // Adds up what the engine takes in host memory. e->plan is used as scratch and left fresh.
@@ -138,6 +156,22 @@ Status plan_and_record(Engine* e, const PlanOptions& options, Error* error) {
   return record(e->model, e->plan, e->device, record_options(*e), &e->arena, &e->recording, error);
 }
 
+// Where the driver refused what the plan wanted and another plan may do: changes the options and
+// returns true.
+bool second_choice(const Engine& e, Status status, PlanOptions* options) {
+  if (status.code() == Code::import_refused) {
+    log(e.config, "the driver does not import the model's memory: copying weights");
+    options->import_weights = false;
+    return true;
+  }
+  if (status.code() == Code::image_refused && options->weights != WeightMemory::images) {
+    log(e.config, "the driver's images are larger than planned: weights go into buffers");
+    options->weights = WeightMemory::buffers;
+    return true;
+  }
+  return false;
+}
+
 Status build(Engine* e, Error* error) {
   NBL_TRY(load_model(e, error));
   PlanOptions options = plan_options(e->config);
@@ -150,12 +184,10 @@ Status build(Engine* e, Error* error) {
   }
   const Arena mark = e->arena;
   Status status = plan_and_record(e, options, error);
-  if (status.code() == Code::import_refused) {
-    log(e->config, "the driver does not import the model's memory: copying weights");
+  while (second_choice(*e, status, &options)) {
     destroy_recording(e->device, &e->recording);
     e->arena = mark;
     e->plan = {};
-    options.import_weights = false;
     status = plan_and_record(e, options, error);
   }
   NBL_TRY(status);

@@ -76,8 +76,12 @@ enum {
   NBL_FLAG_STAGE_WEIGHTS = 1u << 5, /* copy weights through the staging window even where the
                                        device memory can be written directly */
   NBL_FLAG_FLOAT32 = 1u << 7,       /* no matrix kernels, whose operands are rounded to f16 */
-  NBL_FLAG_GPU_KERNELS = 1u << 6    /* choose kernels as for a GPU on CPU implementations too:
+  NBL_FLAG_GPU_KERNELS = 1u << 6,   /* choose kernels as for a GPU on CPU implementations too:
                                        for tests */
+  NBL_FLAG_TEXTURE_WEIGHTS = 1u << 8, /* read 4-bit weights from images wherever one can hold them;
+                                         without it, where that is known to be fast */
+  NBL_FLAG_BUFFER_WEIGHTS = 1u << 9   /* never; wins over the one above, as NBL_FLAG_FLOOR_KERNELS
+                                         does */
 };
 
 /* Zero means "the default" in every field but the first three. */

@@ -1,12 +1,14 @@
 #include "rt/plan.h"
 
 #include "rt/base/checked.h"
+#include "rt/kernels/variants.h"
 #include "rt/mem/hazards.h"
 #include "rt/mem/offsets.h"
 #include "rt/plan/phase.h"
 #include "rt/plan/place.h"
 #include "rt/plan/storage.h"
 #include "spirv/step_state.h"
+#include "spirv/texture.h"
 
 namespace nbl {
 namespace {
@@ -27,6 +29,15 @@ Status resolve(const char* name, uint32_t fallback, uint32_t limit, uint32_t* op
   return fail(error, Code::bad_argument, 0, name, *option, limit);
 }
 
+bool any_in_image(const Model& model, const Plan& plan) {
+  for (uint32_t i = 0; i < model.segment_count(); ++i) {
+    if (in_image(model, plan, i)) return true;
+  }
+  return false;
+}
+
+// Images are copied to. A file with any weight in one is not imported for the rest: what is
+// imported is the file whole.
 bool importable(const Model& model, const Plan& plan) {
   const Caps& caps = plan.caps;
   if (!plan.options.import_weights || plan.options.stage_weights) return false;
@@ -43,7 +54,7 @@ bool importable(const Model& model, const Plan& plan) {
     if (s.offset % caps.storage_align_bytes != 0) return false;
     if (align_up(s.offset + s.size, page) > model.file().size()) return false;
   }
-  return true;
+  return !any_in_image(model, plan);
 }
 
 Status settle(const Model& model, const Caps& caps, const PlanOptions& options, Plan* plan,
@@ -65,6 +76,10 @@ Status settle(const Model& model, const Caps& caps, const PlanOptions& options, 
     plan->caps.lanes = kGpuLanes;
   }
   if (o->float32) plan->caps.features &= ~static_cast<uint32_t>(kCooperativeMatrix);
+  if (o->weights == WeightMemory::images) plan->caps.features |= kTextureWeights;
+  if (o->weights == WeightMemory::buffers) {
+    plan->caps.features &= ~static_cast<uint32_t>(kTextureWeights);
+  }
   if (o->floor_kernels) {
     plan->caps.features &= kTimestamps | kHostImport;
     plan->caps.max_invocations = min_of(caps.max_invocations, kFloorInvocations);
@@ -191,6 +206,7 @@ Status resolve_binding(const Plan& plan, const Phase& phase, std::span<const Reg
   }
   b->block = place.block;
   b->offset += place.offset;
+  if (plan.blocks[b->block].image_rows != 0) return {};
   if (b->bytes > plan.caps.max_storage_range_bytes) {
     return fail(error, Code::device_limit, op, "a buffer binding", b->bytes,
                 plan.caps.max_storage_range_bytes);
@@ -208,6 +224,9 @@ Status resolve_phase(const Plan& plan, const Work& work, uint32_t activation_blo
       Binding& b = dispatch.bindings[i];
       NBL_TRY(resolve_binding(plan, *phase, work.states, activation_block, &b, dispatch.op, error));
       accesses[i] = {b.offset, b.offset + b.bytes, b.block, b.read, b.write};
+      if ((kVariants[dispatch.call.variant].images >> i & 1u) != 0) {
+        set_first_texel(&dispatch.call, static_cast<uint32_t>(b.offset / TEXTURE_TEXEL_BYTES));
+      }
     }
     dispatch.barrier_before = tracker.next({accesses, dispatch.binding_count});
     phase->barrier_count += dispatch.barrier_before ? 1 : 0;

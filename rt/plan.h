@@ -19,6 +19,10 @@ namespace nbl {
 
 enum class LogitsMode : uint8_t { none, last, all };
 
+// What 4-bit weights are put into: images where Caps says that this is fast, wherever an image can
+// hold them, or never.
+enum class WeightMemory : uint8_t { automatic, images, buffers };
+
 // Zero is the default everywhere.
 struct PlanOptions {
   uint32_t context = 0;        // positions; the model's context length at most
@@ -30,7 +34,8 @@ struct PlanOptions {
   bool gpu_kernels = false;     // a CPU implementation gets the kernels of a GPU
   bool import_weights = false;  // the model's bytes may be imported (page-aligned, mapped whole)
   bool stage_weights = false;   // copy through the window even where memory is host-visible
-  uint32_t staging_bytes = 0;   // 4 MiB where 0
+  WeightMemory weights = WeightMemory::automatic;  // floor_kernels: buffers
+  uint32_t staging_bytes = 0;                      // 4 MiB where 0
   uint64_t device_memory_limit = 0;  // bytes in all blocks; 0 = the heaps' sizes alone
 };
 
@@ -44,10 +49,11 @@ struct Block {
   bool host_written;     // weights: the host writes straight into it
   uint32_t memory_type;  // not for imported blocks
   uint64_t bytes;
-  uint64_t file_offset;  // imported: where in the file it begins
+  uint64_t file_offset;     // imported: where in the file it begins
+  uint32_t image_rows = 0;  // weights in an image so high (spirv/texture.h); 0 = a buffer
 };
 
-// Bytes [offset, offset + bytes) of a block.
+// Bytes [offset, offset + bytes) of a block; of an image, in the order of its texels.
 struct Region {
   uint32_t block;
   uint64_t offset;

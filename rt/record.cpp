@@ -95,10 +95,12 @@ void destroy_recording(const Device& device, Recording* r) {
     fn.DestroyPipeline(d, r->pipelines[i].pipeline, &device.host);
   }
   if (r->cache != VK_NULL_HANDLE) fn.DestroyPipelineCache(d, r->cache, &device.host);
-  for (uint32_t i = 0; i <= kMaxBindings; ++i) {
-    if (r->layouts[i] != VK_NULL_HANDLE) fn.DestroyPipelineLayout(d, r->layouts[i], &device.host);
-    if (r->set_layouts[i] != VK_NULL_HANDLE) {
-      fn.DestroyDescriptorSetLayout(d, r->set_layouts[i], &device.host);
+  for (const BindingLayout& layout : r->layouts) {
+    if (layout.pipeline != VK_NULL_HANDLE) {
+      fn.DestroyPipelineLayout(d, layout.pipeline, &device.host);
+    }
+    if (layout.set != VK_NULL_HANDLE) {
+      fn.DestroyDescriptorSetLayout(d, layout.set, &device.host);
     }
   }
   free_block(device, &r->staging);

@@ -27,6 +27,16 @@ struct Pipeline {
   VkPipeline pipeline;
 };
 
+// The layouts of every kernel with so many bindings, of which those in the mask are sampled images.
+struct BindingLayout {
+  uint8_t bindings;
+  uint8_t images;
+  VkDescriptorSetLayout set;
+  VkPipelineLayout pipeline;
+};
+// One for each number of bindings, and as many again with images among them.
+inline constexpr uint32_t kMaxLayouts = 2 * kMaxBindings;
+
 // One command buffer for a phase, and the two around it in a submit.
 struct PhaseCommands {
   VkCommandBuffer run = VK_NULL_HANDLE;  // the dispatches; may be in a submit several times
@@ -38,9 +48,9 @@ struct Recording {
   std::span<DeviceBlock> blocks;  // as plan.blocks
   std::span<Pipeline> pipelines;
   uint32_t pipeline_count = 0;
-  std::span<VkDescriptorSet> sets;                           // decode's dispatches, then prefill's
-  VkDescriptorSetLayout set_layouts[kMaxBindings + 1] = {};  // by number of bindings
-  VkPipelineLayout layouts[kMaxBindings + 1] = {};
+  std::span<VkDescriptorSet> sets;  // decode's dispatches, then prefill's
+  BindingLayout layouts[kMaxLayouts] = {};
+  uint32_t layout_count = 0;
   VkDescriptorPool descriptor_pool = VK_NULL_HANDLE;
   VkCommandPool command_pool = VK_NULL_HANDLE;
   VkPipelineCache cache = VK_NULL_HANDLE;  // during record() only

@@ -86,6 +86,29 @@ std::span<const std::byte> Model::segment_bytes(uint32_t index) const {
   return file_.subspan(s.offset, s.size);
 }
 
+// Looks at few fields of each tensor and op: plan asks once a window.
+bool Model::serves_only(uint32_t segment, uint32_t op_kinds) const {
+  const int32_t wanted = static_cast<int32_t>(segment);
+  bool used = false;
+  for (const fb::Tensor* t : *root_->tensors()) {
+    if (t->scales() == wanted) return false;
+    if (t->data() != wanted) continue;
+    if (from_name<Role>(t->role(), kRoleNames) != Role::weight) return false;
+    if (from_name<Layout>(t->layout(), kLayoutNames) != Layout::q4_t16k8) return false;
+    used = true;
+  }
+  for (const fb::Op* op : *root_->ops()) {
+    for (const int32_t input : *op->inputs()) {
+      if (input < 0 || root_->tensors()->Get(static_cast<uint32_t>(input))->data() != wanted) {
+        continue;
+      }
+      const OpKind kind = from_name<OpKind>(op->kind(), kOpKindNames);
+      if ((op_kinds >> static_cast<uint32_t>(kind) & 1u) == 0) return false;
+    }
+  }
+  return used;
+}
+
 std::string_view Model::name() const {
   return view(root_->name());
 }

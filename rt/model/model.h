@@ -165,6 +165,9 @@ class Model {
   Op op(uint32_t index) const;
   Segment segment(uint32_t index) const;
   std::span<const std::byte> segment_bytes(uint32_t index) const;
+  // True where the segment holds the values of q4_t16k8 weights and nothing else, and where only
+  // ops of the kinds in the mask (1 << OpKind) read them.
+  bool serves_only(uint32_t segment, uint32_t op_kinds) const;
 
   std::string_view name() const;
   std::string_view architecture() const;

@@ -147,10 +147,14 @@ Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t mo
   const uint64_t scale_step = format.scale_bytes(kWindowRows, columns);
   const uint32_t rows = format.rows(weight.shape[0]);
   const uint64_t range = plan_.caps.max_storage_range_bytes;
+  window->image = in_image(model_, plan_, static_cast<uint32_t>(weight.data));
   // Scales take no more bytes than the nibbles that they belong to.
-  const bool fits = format.data_bytes(rows - row, columns) <= range;
-  uint64_t most = fits ? most_rows : min_of<uint64_t>(most_rows, range / data_step * kWindowRows);
-  const uint32_t part_rows = rows_in_part(weight, plan_);
+  const uint64_t step = window->image ? scale_step : data_step;
+  const uint64_t rest = window->image ? format.scale_bytes(rows - row, columns)
+                                      : format.data_bytes(rows - row, columns);
+  uint64_t most =
+      rest <= range ? most_rows : min_of<uint64_t>(most_rows, range / step * kWindowRows);
+  const uint32_t part_rows = rows_in_part(weight, model_, plan_);
   if (part_rows != 0) most = min_of<uint64_t>(most, part_rows - row % part_rows);
   uint32_t count = rows - row;
   if (count > most) {

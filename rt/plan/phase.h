@@ -32,6 +32,7 @@ class PhaseBuilder {
     uint32_t count;
     Binding data;
     Binding scales;
+    bool image;  // the nibbles are in one
   };
 
   Status add_op(uint32_t index, const Op& op, Error* error);

@@ -43,7 +43,8 @@ Status PhaseBuilder::add_embedding(const Op& op, Error* error) {
                              .columns = weight.columns(),
                              .format = format,
                              .row_begin = window.begin,
-                             .row_count = window.count};
+                             .row_count = window.count,
+                             .texture = window.image};
     KernelCall call;
     NBL_TRY(call_embedding(plan_.caps, args, &call, error));
     Dispatch* dispatch = open(call);
@@ -108,6 +109,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
     NBL_TRY(next_window(weight, row, most_rows, &window, error));
     args.row_begin = window.begin;
     args.row_count = window.count;
+    args.texture = window.image;
     args.few = 0;
     const uint32_t few = linear_few_tokens(plan_.caps, args);
     for (const uint32_t most : {few, tokens_}) {

@@ -1,14 +1,47 @@
 #include "rt/plan/place.h"
 
 #include "rt/base/checked.h"
+#include "spirv/texture.h"
 
 namespace nbl {
 namespace {
 
 constexpr uint32_t kPartRowAlign = 128;  // windows of weights begin at multiples of it
 
+constexpr uint32_t kImageRowBytes = TEXTURE_TEXEL_BYTES << TEXTURE_WIDTH_LOG2;
+
+// The ops with kernels that read weights from an image.
+constexpr uint32_t kImageReaders = 1u << static_cast<uint32_t>(OpKind::embedding_q4gsw) |
+                                   1u << static_cast<uint32_t>(OpKind::linear_q4gsw);
+
 uint64_t ceiling(const Plan& plan) {
   return min_of<uint64_t>(kMaxBlockBytes, plan.caps.max_allocation_bytes);
+}
+
+// Bytes of texels in the largest image; 0 = the device makes none.
+uint64_t image_ceiling(const Plan& plan) {
+  const Caps& caps = plan.caps;
+  if (caps.image_rows == 0 || caps.image_rows_bytes == 0) return 0;
+  if (caps.max_image_dim < 1u << TEXTURE_WIDTH_LOG2) return 0;
+  const uint64_t steps =
+      min_of(ceiling(plan) / caps.image_rows_bytes, uint64_t{caps.max_image_dim / caps.image_rows});
+  return steps * caps.image_rows * kImageRowBytes;
+}
+
+// The first q4 weight whose values the segment holds.
+bool find_weight(const Model& model, uint32_t segment, Tensor* weight) {
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    const Tensor t = model.tensor(i);
+    if (t.role != Role::weight || t.dtype != DType::q4) continue;
+    if (t.data != static_cast<int32_t>(segment)) continue;
+    *weight = t;
+    return true;
+  }
+  return false;
+}
+
+uint64_t step_bytes(const Tensor& weight) {
+  return q4_format(weight).data_bytes(kPartRowAlign, weight.columns());
 }
 
 // Appends blocks, or only counts them where the plan has no room for any.
@@ -23,23 +56,37 @@ class BlockList {
   void resize(uint32_t index, uint64_t bytes) {
     if (index < plan_->blocks.size()) plan_->blocks[index].bytes = bytes;
   }
+  // Makes the block an image with room for so many bytes of texels.
+  void resize_image(uint32_t index, uint64_t bytes) {
+    const Caps& caps = plan_->caps;
+    const uint64_t steps = div_up(bytes, uint64_t{caps.image_rows} * kImageRowBytes);
+    resize(index, steps * caps.image_rows_bytes);
+    if (index < plan_->blocks.size()) {
+      plan_->blocks[index].image_rows = static_cast<uint32_t>(steps * caps.image_rows);
+    }
+  }
 
  private:
   Plan* plan_;
   uint32_t* count_;
 };
 
-// Packs things one after the other into blocks of one role, no block larger than the ceiling.
+// Packs things one after the other into blocks of one role, buffers or images, none larger than the
+// ceiling.
 class Packer {
  public:
-  Packer(BlockList* blocks, BlockRole role, uint64_t ceiling_bytes)
-      : blocks_(blocks), role_(role), ceiling_(ceiling_bytes) {}
+  Packer(BlockList* blocks, BlockRole role, uint64_t ceiling_bytes, bool images = false)
+      : blocks_(blocks), role_(role), ceiling_(ceiling_bytes), images_(images) {}
 
   Region add(uint64_t bytes) {
     if (block_ == kNone || used_ + bytes > ceiling_) open();
     const Region place{block_, used_, bytes};
     used_ = align_up(used_ + bytes, kDeviceAlignBytes);
-    blocks_->resize(block_, used_);
+    if (images_) {
+      blocks_->resize_image(block_, used_);
+    } else {
+      blocks_->resize(block_, used_);
+    }
     return place;
   }
 
@@ -57,6 +104,7 @@ class Packer {
   BlockList* blocks_;
   BlockRole role_;
   uint64_t ceiling_;
+  bool images_;
   uint32_t block_ = kNone;
   uint64_t used_ = 0;
 };
@@ -73,7 +121,7 @@ Status part_bytes(const Model& model, const Plan& plan, uint32_t segment, uint64
     if (t.role != Role::weight || t.dtype != DType::q4) continue;
     const bool is_data = t.data == static_cast<int32_t>(segment);
     if (!is_data && t.scales != static_cast<int32_t>(segment)) continue;
-    const uint32_t rows = rows_in_part(t, plan);
+    const uint32_t rows = rows_in_part(t, model, plan);
     const Q4Format format = q4_format(t);
     *bytes = is_data ? format.data_bytes(rows, t.columns()) : format.scale_bytes(rows, t.columns());
     if (*bytes != 0) return {};
@@ -84,11 +132,13 @@ Status part_bytes(const Model& model, const Plan& plan, uint32_t segment, uint64
 
 Status place_copied(const Model& model, Plan* plan, uint32_t* count, Error* error) {
   BlockList blocks(plan, count);
-  const uint64_t most = ceiling(*plan);
-  Packer packer(&blocks, BlockRole::weights, most);
+  Packer buffers(&blocks, BlockRole::weights, ceiling(*plan));
+  Packer images(&blocks, BlockRole::weights, image_ceiling(*plan), true);
   for (uint32_t i = 0; i < model.segment_count(); ++i) {
     const uint64_t size = model.segment(i).size;
-    if (size <= most) {
+    const bool image = in_image(model, *plan, i);
+    Packer& packer = image ? images : buffers;
+    if (size <= (image ? image_ceiling(*plan) : ceiling(*plan))) {
       set_place(plan, i, {packer.add(size), 0});
       continue;
     }
@@ -129,8 +179,9 @@ Status place_imported(const Model& model, Plan* plan, uint32_t* count) {
 
 // The type that has all of `required` and the best balance of wanted and unwanted flags.
 bool find_type(const Caps& caps, uint32_t required, uint32_t wanted, uint32_t unwanted,
-               uint32_t* type) {
-  const uint32_t usable = caps.buffer_memory_bits == 0 ? ~0u : caps.buffer_memory_bits;
+               uint32_t* type, bool image = false) {
+  const uint32_t bits = image ? caps.image_memory_bits : caps.buffer_memory_bits;
+  const uint32_t usable = bits == 0 ? ~0u : bits;
   int best = -100;
   for (uint32_t i = 0; i < caps.memory_type_count; ++i) {
     const uint32_t flags = caps.memory_types[i].flags;
@@ -149,6 +200,10 @@ Status choose_type(const Plan& plan, Block* block, Error* error) {
   const bool direct = caps.kind != DeviceKind::discrete && !plan.options.stage_weights;
   bool found = false;
   const char* name = "device-local buffers";
+  if (block->image_rows != 0) {
+    found = find_type(caps, 0, kDeviceLocal, kHostVisible | kHostCached, &block->memory_type, true);
+    return found ? Status() : fail(error, Code::no_memory_type, 0, "images of weights");
+  }
   switch (block->role) {
     case BlockRole::weights:
       if (direct && find_type(caps, kHostVisible | kDeviceLocal, kHostCoherent, kHostCached,
@@ -177,14 +232,22 @@ uint64_t state_bytes(const Tensor& state, uint32_t context) {
   return uint64_t{state.shape[0]} * context * state.shape[2] * 2;
 }
 
-uint32_t rows_in_part(const Tensor& weight, const Plan& plan) {
+bool in_image(const Model& model, const Plan& plan, uint32_t segment) {
+  if ((plan.caps.features & kTextureWeights) == 0) return false;
+  const uint64_t most = image_ceiling(plan);
+  Tensor weight{};
+  if (most == 0 || !model.serves_only(segment, kImageReaders)) return false;
+  if (!find_weight(model, segment, &weight) || !q4_format(weight).tiled()) return false;
+  return model.segment(segment).size <= most || step_bytes(weight) <= most;
+}
+
+uint32_t rows_in_part(const Tensor& weight, const Model& model, const Plan& plan) {
   if (plan.options.import_weights) return 0;
-  const uint64_t most = ceiling(plan);
-  const Q4Format format = q4_format(weight);
+  const bool image = in_image(model, plan, static_cast<uint32_t>(weight.data));
+  const uint64_t most = image ? image_ceiling(plan) : ceiling(plan);
   // Scales take no more bytes than the nibbles that they belong to.
-  if (format.data_bytes(weight.shape[0], weight.columns()) <= most) return 0;
-  const uint64_t step = format.data_bytes(kPartRowAlign, weight.columns());
-  return static_cast<uint32_t>(most / step * kPartRowAlign);
+  if (q4_format(weight).data_bytes(weight.shape[0], weight.columns()) <= most) return 0;
+  return static_cast<uint32_t>(most / step_bytes(weight) * kPartRowAlign);
 }
 
 Status place_weights(const Model& model, Plan* plan, uint32_t* count, Error* error) {

@@ -10,7 +10,11 @@ uint64_t state_bytes(const Tensor& state, uint32_t context);
 
 // Rows of a q4 weight in each part that its segments are cut into, 0 = they are whole. Both of its
 // segments are cut where the larger one has to be, at the same rows.
-uint32_t rows_in_part(const Tensor& weight, const Plan& plan);
+uint32_t rows_in_part(const Tensor& weight, const Model& model, const Plan& plan);
+
+// True where the values of a q4 weight, all that there is of the segment, are in images. Then every
+// op that reads them reads an image.
+bool in_image(const Model& model, const Plan& plan, uint32_t segment);
 
 // Blocks that place_weights() and place_state() make.
 Status count_blocks(const Model& model, const Plan& plan, uint32_t* count, Error* error);

@@ -91,7 +91,7 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
       fn.CmdBindPipeline(c.run, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
       bound = pipeline;
     }
-    const VkPipelineLayout layout = r.layouts[d.binding_count];
+    const VkPipelineLayout layout = find_layout(r, d)->pipeline;
     fn.CmdBindDescriptorSets(c.run, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1,
                              &r.sets[first_set + i], 0, nullptr);
     fn.CmdPushConstants(c.run, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, kPushBytes, d.call.push);

@@ -10,6 +10,15 @@ namespace {
 
 constexpr uint32_t kPushBytes = kMaxPushWords * 4;
 
+uint32_t images_of(const Dispatch& dispatch) {
+  return kVariants[dispatch.call.variant].images;
+}
+
+VkDescriptorType descriptor_type(uint32_t images, uint32_t binding) {
+  return (images >> binding & 1u) != 0 ? VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE
+                                       : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+}
+
 bool same(const Pipeline& p, const KernelCall& call) {
   return p.variant == call.variant && p.spec_count == call.spec_count &&
          memcmp(p.spec, call.spec, sizeof p.spec[0] * call.spec_count) == 0;
@@ -67,7 +76,7 @@ void store_cache(const Device& device, const CacheHooks& hooks, std::span<std::b
   }
 }
 
-Status make_pipeline(const Device& device, const KernelCall& call, uint32_t bindings,
+Status make_pipeline(const Device& device, const KernelCall& call, VkPipelineLayout layout,
                      Recording* out, Error* error) {
   const Variant& variant = kVariants[call.variant];
   VkShaderModuleCreateInfo module_info{};
@@ -89,7 +98,7 @@ Status make_pipeline(const Device& device, const KernelCall& call, uint32_t bind
   info.stage.module = module;
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &spec;
-  info.layout = out->layouts[bindings];
+  info.layout = layout;
   Pipeline& pipeline = out->pipelines[out->pipeline_count];
   pipeline = {call.variant, call.spec_count, {}, VK_NULL_HANDLE};
   memcpy(pipeline.spec, call.spec, sizeof pipeline.spec);
@@ -108,25 +117,59 @@ Status make_pipeline(const Device& device, const KernelCall& call, uint32_t bind
 Status make_pipelines_of(const Phase& phase, const Device& device, Recording* out, Error* error) {
   for (const Dispatch& dispatch : phase.dispatches) {
     if (find_pipeline(*out, dispatch.call) != VK_NULL_HANDLE) continue;
-    NBL_TRY(make_pipeline(device, dispatch.call, dispatch.binding_count, out, error));
+    const VkPipelineLayout layout = find_layout(*out, dispatch)->pipeline;
+    NBL_TRY(make_pipeline(device, dispatch.call, layout, out, error));
   }
+  return {};
+}
+
+Status make_layout(const Device& device, BindingLayout* out, Error* error) {
+  VkDescriptorSetLayoutBinding bindings[kMaxBindings] = {};
+  for (uint32_t i = 0; i < out->bindings; ++i) {
+    bindings[i] = {i, descriptor_type(out->images, i), 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
+  }
+  VkDescriptorSetLayoutCreateInfo set{};
+  set.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO;
+  set.bindingCount = out->bindings;
+  set.pBindings = bindings;
+  NBL_VK(device, error, CreateDescriptorSetLayout, device.device, &set, &device.host, &out->set);
+  const VkPushConstantRange push{VK_SHADER_STAGE_COMPUTE_BIT, 0, kPushBytes};
+  VkPipelineLayoutCreateInfo layout{};
+  layout.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO;
+  layout.setLayoutCount = 1;
+  layout.pSetLayouts = &out->set;
+  layout.pushConstantRangeCount = 1;
+  layout.pPushConstantRanges = &push;
+  NBL_VK(device, error, CreatePipelineLayout, device.device, &layout, &device.host, &out->pipeline);
   return {};
 }
 
 void write_set(const Device& device, const Dispatch& dispatch, const Recording& recording,
                VkDescriptorSet set) {
+  const uint32_t images = images_of(dispatch);
   VkDescriptorBufferInfo buffers[kMaxBindings];
+  VkDescriptorImageInfo textures[kMaxBindings];
   for (uint32_t i = 0; i < dispatch.binding_count; ++i) {
     const Binding& b = dispatch.bindings[i];
-    buffers[i] = {recording.blocks[b.block].buffer, b.offset, b.bytes};
+    const DeviceBlock& block = recording.blocks[b.block];
+    buffers[i] = {block.buffer, b.offset, b.bytes};
+    textures[i] = {VK_NULL_HANDLE, block.view, VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
   }
-  VkWriteDescriptorSet write{};
-  write.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
-  write.dstSet = set;
-  write.descriptorCount = dispatch.binding_count;
-  write.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
-  write.pBufferInfo = buffers;
-  device.fn.UpdateDescriptorSets(device.device, 1, &write, 0, nullptr);
+  // A write covers neighbouring bindings of one type.
+  for (uint32_t first = 0, end = 0; first < dispatch.binding_count; first = end) {
+    const VkDescriptorType type = descriptor_type(images, first);
+    while (end < dispatch.binding_count && descriptor_type(images, end) == type)
+      ++end;
+    VkWriteDescriptorSet write{};
+    write.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
+    write.dstSet = set;
+    write.dstBinding = first;
+    write.descriptorCount = end - first;
+    write.descriptorType = type;
+    write.pBufferInfo = &buffers[first];
+    write.pImageInfo = &textures[first];
+    device.fn.UpdateDescriptorSets(device.device, 1, &write, 0, nullptr);
+  }
 }
 
 Status make_sets_of(const Phase& phase, const Device& device, uint32_t first, Recording* out,
@@ -137,7 +180,7 @@ Status make_sets_of(const Phase& phase, const Device& device, uint32_t first, Re
     info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO;
     info.descriptorPool = out->descriptor_pool;
     info.descriptorSetCount = 1;
-    info.pSetLayouts = &out->set_layouts[dispatch.binding_count];
+    info.pSetLayouts = &find_layout(*out, dispatch)->set;
     NBL_VK(device, error, AllocateDescriptorSets, device.device, &info, &out->sets[first + i]);
     write_set(device, dispatch, *out, out->sets[first + i]);
   }
@@ -145,6 +188,16 @@ Status make_sets_of(const Phase& phase, const Device& device, uint32_t first, Re
 }
 
 }  // namespace
+
+const BindingLayout* find_layout(const Recording& recording, const Dispatch& dispatch) {
+  for (uint32_t i = 0; i < recording.layout_count; ++i) {
+    const BindingLayout& layout = recording.layouts[i];
+    if (layout.bindings == dispatch.binding_count && layout.images == images_of(dispatch)) {
+      return &layout;
+    }
+  }
+  return nullptr;
+}
 
 VkPipeline find_pipeline(const Recording& recording, const KernelCall& call) {
   for (uint32_t i = 0; i < recording.pipeline_count; ++i) {
@@ -154,32 +207,15 @@ VkPipeline find_pipeline(const Recording& recording, const KernelCall& call) {
 }
 
 Status make_layouts(const Plan& plan, const Device& device, Recording* out, Error* error) {
-  bool used[kMaxBindings + 1] = {};
-  for (const Dispatch& d : plan.decode.dispatches)
-    used[d.binding_count] = true;
-  for (const Dispatch& d : plan.prefill.dispatches)
-    used[d.binding_count] = true;
-  VkDescriptorSetLayoutBinding bindings[kMaxBindings] = {};
-  for (uint32_t i = 0; i < kMaxBindings; ++i) {
-    bindings[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
-  }
-  const VkPushConstantRange push{VK_SHADER_STAGE_COMPUTE_BIT, 0, kPushBytes};
-  for (uint32_t count = 1; count <= kMaxBindings; ++count) {
-    if (!used[count]) continue;
-    VkDescriptorSetLayoutCreateInfo set{};
-    set.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO;
-    set.bindingCount = count;
-    set.pBindings = bindings;
-    NBL_VK(device, error, CreateDescriptorSetLayout, device.device, &set, &device.host,
-           &out->set_layouts[count]);
-    VkPipelineLayoutCreateInfo layout{};
-    layout.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO;
-    layout.setLayoutCount = 1;
-    layout.pSetLayouts = &out->set_layouts[count];
-    layout.pushConstantRangeCount = 1;
-    layout.pPushConstantRanges = &push;
-    NBL_VK(device, error, CreatePipelineLayout, device.device, &layout, &device.host,
-           &out->layouts[count]);
+  for (const Phase* phase : {&plan.decode, &plan.prefill}) {
+    for (const Dispatch& dispatch : phase->dispatches) {
+      if (find_layout(*out, dispatch) != nullptr) continue;
+      NBL_ASSERT(out->layout_count < kMaxLayouts);
+      BindingLayout& layout = out->layouts[out->layout_count++];
+      layout = {dispatch.binding_count, static_cast<uint8_t>(images_of(dispatch)), VK_NULL_HANDLE,
+                VK_NULL_HANDLE};
+      NBL_TRY(make_layout(device, &layout, error));
+    }
   }
   return {};
 }
@@ -194,17 +230,22 @@ Status make_pipelines(const Plan& plan, const Device& device, const CacheHooks& 
 }
 
 Status make_sets(const Plan& plan, const Device& device, Recording* out, Error* error) {
-  uint32_t descriptors = 0;
-  for (const Dispatch& d : plan.decode.dispatches)
-    descriptors += d.binding_count;
-  for (const Dispatch& d : plan.prefill.dispatches)
-    descriptors += d.binding_count;
-  const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, descriptors};
+  uint32_t buffers = 0;
+  uint32_t images = 0;
+  for (const Phase* phase : {&plan.decode, &plan.prefill}) {
+    for (const Dispatch& dispatch : phase->dispatches) {
+      const uint32_t textures = static_cast<uint32_t>(__builtin_popcount(images_of(dispatch)));
+      images += textures;
+      buffers += dispatch.binding_count - textures;
+    }
+  }
+  const VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, buffers},
+                                        {VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE, images}};
   VkDescriptorPoolCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
   info.maxSets = static_cast<uint32_t>(out->sets.size());
-  info.poolSizeCount = 1;
-  info.pPoolSizes = &size;
+  info.poolSizeCount = images == 0 ? 1 : 2;
+  info.pPoolSizes = sizes;
   NBL_VK(device, error, CreateDescriptorPool, device.device, &info, &device.host,
          &out->descriptor_pool);
   NBL_TRY(make_sets_of(plan.decode, device, 0, out, error));

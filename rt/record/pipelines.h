@@ -5,7 +5,8 @@
 
 namespace nbl {
 
-// One set layout and pipeline layout for each number of bindings that the plan uses.
+// A set layout and a pipeline layout for each number of bindings, with or without images among
+// them, that the plan uses.
 Status make_layouts(const Plan& plan, const Device& device, Recording* out, Error* error);
 
 // A pipeline for each distinct (variant, specialisation) in the plan, through the pipeline cache.
@@ -16,6 +17,9 @@ Status make_pipelines(const Plan& plan, const Device& device, const CacheHooks& 
 
 // A descriptor set for each dispatch, decode's first.
 Status make_sets(const Plan& plan, const Device& device, Recording* out, Error* error);
+
+// The layouts of a dispatch's bindings; null until they are made.
+const BindingLayout* find_layout(const Recording& recording, const Dispatch& dispatch);
 
 // The pipeline that a call runs. The recording has it.
 VkPipeline find_pipeline(const Recording& recording, const KernelCall& call);

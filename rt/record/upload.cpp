@@ -2,7 +2,9 @@
 
 #include <cstring>
 
+#include "rt/vk/image.h"
 #include "rt/vk/result.h"
+#include "spirv/texture.h"
 
 namespace nbl {
 namespace {
@@ -10,9 +12,14 @@ namespace {
 constexpr const char* kBlockNames[kBlockRoleCount] = {"weights", "state", "activations",
                                                       "host-visible buffers"};
 
-// Calls `put(bytes of the file, block, offset)` for every piece of every segment.
+constexpr uint32_t kWidth = 1u << TEXTURE_WIDTH_LOG2;
+// A run of texels is the rest of a row, whole rows, and the start of a row.
+constexpr uint32_t kMaxRegions = 3;
+
+// Calls `put(bytes of the file, block, offset)` for every piece of every segment whose block the
+// host writes, or does not write.
 template <typename Put>
-Status for_each_piece(const Model& model, const Plan& plan, const Put& put) {
+Status for_each_piece(const Model& model, const Plan& plan, bool host_written, const Put& put) {
   for (uint32_t i = 0; i < model.segment_count(); ++i) {
     std::span<const std::byte> rest = model.segment_bytes(i);
     const SegmentPlace& place = plan.segments[i];
@@ -21,7 +28,9 @@ Status for_each_piece(const Model& model, const Plan& plan, const Put& put) {
     const uint64_t part = place.part_bytes == 0 ? rest.size() : place.part_bytes;
     while (!rest.empty()) {
       const uint64_t bytes = min_of<uint64_t>(part, rest.size());
-      NBL_TRY(put(rest.first(bytes), block, offset));
+      if (plan.blocks[block].host_written == host_written) {
+        NBL_TRY(put(rest.first(bytes), block, offset));
+      }
       rest = rest.subspan(bytes);
       ++block;
       offset = 0;
@@ -41,6 +50,30 @@ Status begin_once(const Device& device, VkCommandBuffer commands, Error* error) 
 Status end_buffer(const Device& device, VkCommandBuffer commands, Error* error) {
   NBL_VK(device, error, EndCommandBuffer, commands);
   return {};
+}
+
+// Cuts a copy of texels into rectangles. Returns how many.
+uint32_t image_regions(const VkBufferCopy& copy, VkBufferImageCopy (&regions)[kMaxRegions]) {
+  uint32_t count = 0;
+  uint32_t rest = static_cast<uint32_t>(copy.size / TEXTURE_TEXEL_BYTES);
+  uint32_t at = static_cast<uint32_t>(copy.dstOffset / TEXTURE_TEXEL_BYTES);
+  uint64_t from = copy.srcOffset;
+  while (rest > 0) {
+    const uint32_t x = at % kWidth;
+    const bool whole = x == 0 && rest >= kWidth;
+    const uint32_t width = whole ? kWidth : min_of(rest, kWidth - x);
+    const uint32_t height = whole ? rest / kWidth : 1;
+    VkBufferImageCopy& region = regions[count++];
+    region = {};
+    region.bufferOffset = from;
+    region.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
+    region.imageOffset = {static_cast<int32_t>(x), static_cast<int32_t>(at / kWidth), 0};
+    region.imageExtent = {width, height, 1};
+    at += width * height;
+    rest -= width * height;
+    from += uint64_t{width} * height * TEXTURE_TEXEL_BYTES;
+  }
+  return count;
 }
 
 // The staging window: two halves, each with a command buffer and a fence of its own.
@@ -100,8 +133,15 @@ class Stager {
   Status copy(const VkBufferCopy& region, uint32_t block, Error* error) {
     const VkCommandBuffer commands = commands_[half_];
     NBL_TRY(begin_once(device_, commands, error));
-    device_.fn.CmdCopyBuffer(commands, recording_->staging.buffer, recording_->blocks[block].buffer,
-                             1, &region);
+    const DeviceBlock& target = recording_->blocks[block];
+    if (target.image != VK_NULL_HANDLE) {
+      VkBufferImageCopy regions[kMaxRegions];
+      const uint32_t count = image_regions(region, regions);
+      device_.fn.CmdCopyBufferToImage(commands, recording_->staging.buffer, target.image,
+                                      VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, count, regions);
+    } else {
+      device_.fn.CmdCopyBuffer(commands, recording_->staging.buffer, target.buffer, 1, &region);
+    }
     NBL_TRY(end_buffer(device_, commands, error));
     VkSubmitInfo submit{};
     submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
@@ -135,6 +175,58 @@ class Stager {
   bool busy_[2] = {};
 };
 
+// A change of layout with the accesses before and after it.
+struct Transition {
+  VkImageLayout from;
+  VkImageLayout to;
+  VkPipelineStageFlags stage_before;
+  VkPipelineStageFlags stage_after;
+  VkAccessFlags access_before;
+  VkAccessFlags access_after;
+};
+constexpr Transition kToCopies{VK_IMAGE_LAYOUT_UNDEFINED,
+                               VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+                               VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT,
+                               VK_PIPELINE_STAGE_TRANSFER_BIT,
+                               0,
+                               VK_ACCESS_TRANSFER_WRITE_BIT};
+constexpr Transition kToShaders{
+    VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL,
+    VK_PIPELINE_STAGE_TRANSFER_BIT,       VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+    VK_ACCESS_TRANSFER_WRITE_BIT,         VK_ACCESS_SHADER_READ_BIT};
+
+bool has_images(const Plan& plan) {
+  for (const Block& block : plan.blocks) {
+    if (block.image_rows != 0) return true;
+  }
+  return false;
+}
+
+// Changes the layout of every image of the plan.
+Status change_images(const Plan& plan, const Device& device, const Transition& transition,
+                     uint32_t timeout_ms, Recording* out, Error* error) {
+  if (!has_images(plan)) return {};
+  NBL_TRY(begin_once(device, out->begin, error));
+  for (uint32_t i = 0; i < plan.blocks.size(); ++i) {
+    if (plan.blocks[i].image_rows == 0) continue;
+    VkImageMemoryBarrier barrier{};
+    barrier.sType = VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER;
+    barrier.srcAccessMask = transition.access_before;
+    barrier.dstAccessMask = transition.access_after;
+    barrier.oldLayout = transition.from;
+    barrier.newLayout = transition.to;
+    barrier.srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
+    barrier.dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
+    barrier.image = out->blocks[i].image;
+    barrier.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
+    device.fn.CmdPipelineBarrier(out->begin, transition.stage_before, transition.stage_after, 0, 0,
+                                 nullptr, 0, nullptr, 1, &barrier);
+  }
+  NBL_TRY(end_buffer(device, out->begin, error));
+  const VkCommandBuffer buffers[] = {out->begin};
+  return submit_and_wait(device, buffers, out->fence, timeout_ms, "preparing images", error);
+}
+
 Status stage_weights(const Model& model, const Plan& plan, const Device& device,
                      uint32_t timeout_ms, Recording* out, Error* error) {
   uint32_t type = 0;
@@ -144,17 +236,19 @@ Status stage_weights(const Model& model, const Plan& plan, const Device& device,
   NBL_TRY(allocate_block(device, plan.options.staging_bytes, type, "the staging window",
                          &out->staging, error));
   NBL_TRY(map_block(device, &out->staging, error));
+  NBL_TRY(change_images(plan, device, kToCopies, timeout_ms, out, error));
   Stager stager(device, out, timeout_ms);
   Status status = stager.open(error);
   if (status.ok()) {
-    status = for_each_piece(model, plan,
+    status = for_each_piece(model, plan, false,
                             [&](std::span<const std::byte> bytes, uint32_t block, uint64_t offset) {
                               return stager.put(bytes, block, offset, error);
                             });
   }
   if (status.ok()) status = stager.finish(error);
   stager.close();
-  return status;
+  if (!status.ok()) return status;
+  return change_images(plan, device, kToShaders, timeout_ms, out, error);
 }
 
 Status write_weights(const Model& model, const Plan& plan, const Device& device, Recording* out,
@@ -166,9 +260,9 @@ Status write_weights(const Model& model, const Plan& plan, const Device& device,
     if (mapped.ok()) memcpy(target.mapped + offset, bytes.data(), bytes.size());
     return mapped;
   };
-  NBL_TRY(for_each_piece(model, plan, put));
+  NBL_TRY(for_each_piece(model, plan, true, put));
   for (uint32_t i = 0; i < plan.blocks.size(); ++i) {
-    if (plan.blocks[i].role != BlockRole::weights) continue;
+    if (!plan.blocks[i].host_written) continue;
     NBL_TRY(flush_block(device, out->blocks[i], error));
     unmap_block(device, &out->blocks[i]);
   }
@@ -181,6 +275,11 @@ Status make_blocks(const Model& model, const Plan& plan, const Device& device, R
                    Error* error) {
   for (uint32_t i = 0; i < plan.blocks.size(); ++i) {
     const Block& block = plan.blocks[i];
+    if (block.image_rows != 0) {
+      NBL_TRY(allocate_image(device, block.image_rows, block.bytes, block.memory_type,
+                             &out->blocks[i], error));
+      continue;
+    }
     if (!block.imported) {
       NBL_TRY(allocate_block(device, block.bytes, block.memory_type,
                              kBlockNames[static_cast<size_t>(block.role)], &out->blocks[i], error));
@@ -195,15 +294,14 @@ Status make_blocks(const Model& model, const Plan& plan, const Device& device, R
 
 Status upload_weights(const Model& model, const Plan& plan, const Device& device,
                       uint32_t timeout_ms, Recording* out, Error* error) {
-  bool imported = false;
-  bool direct = true;
+  bool written = false;
+  bool staged = false;
   for (const Block& block : plan.blocks) {
-    if (block.role != BlockRole::weights) continue;
-    imported = imported || block.imported;
-    direct = direct && block.host_written;
+    if (block.role != BlockRole::weights || block.imported) continue;
+    (block.host_written ? written : staged) = true;
   }
-  if (imported) return {};
-  if (direct) return write_weights(model, plan, device, out, error);
+  if (written) NBL_TRY(write_weights(model, plan, device, out, error));
+  if (!staged) return {};
   const Status status = stage_weights(model, plan, device, timeout_ms, out, error);
   free_block(device, &out->staging);
   return status;

@@ -10,8 +10,9 @@ namespace nbl {
 Status make_blocks(const Model& model, const Plan& plan, const Device& device, Recording* out,
                    Error* error);
 
-// Copies the weight segments: straight into host-visible blocks, else through the staging window in
-// two halves, one being filled while the other is copied. Nothing where they are imported.
+// Copies the weight segments: straight into host-visible blocks, else (images always) through the
+// staging window in two halves, one being filled while the other is copied. Nothing where they are
+// imported.
 Status upload_weights(const Model& model, const Plan& plan, const Device& device,
                       uint32_t timeout_ms, Recording* out, Error* error);
 

@@ -105,6 +105,7 @@ void read_limits(const VkPhysicalDeviceProperties& properties, Caps* caps) {
     caps->max_grid[axis] = limits.maxComputeWorkGroupCount[axis];
   }
   caps->max_shared_bytes = limits.maxComputeSharedMemorySize;
+  caps->max_image_dim = limits.maxImageDimension2D;
   caps->max_push_bytes = limits.maxPushConstantsSize;
   caps->max_storage_buffers =
       min_of(limits.maxPerStageDescriptorStorageBuffers, limits.maxDescriptorSetStorageBuffers);
@@ -234,6 +235,13 @@ NBL_OWN_FRAME void read_memory(const Functions& functions, VkPhysicalDevice devi
   }
 }
 
+// What a driver does not tell of itself.
+void apply_quirks(Caps* caps) {
+  // Adreno reads weights through its texture units' cache, which buffers do not have.
+  constexpr uint32_t kQualcomm = 0x5143;
+  if (caps->vendor_id == kQualcomm) caps->features |= kTextureWeights;
+}
+
 // Rough figures of the middle of each class: they only decide how finely work is split.
 void estimate(Caps* caps) {
   caps->dispatch_limit_us = 100000;
@@ -312,6 +320,7 @@ Status fill_caps(const Functions& functions, VkPhysicalDevice device,
   // Written so that a period that is no number is none.
   const bool ticks = caps->timestamp_period_ns > 0 && caps->timestamp_period_ns <= kMostPeriodNs;
   if (timestamp_bits != 0 && ticks) caps->features |= kTimestamps;
+  apply_quirks(caps);
   estimate(caps);
   return {};
 }

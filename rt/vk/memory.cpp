@@ -22,21 +22,6 @@ Status make_buffer(const Device& device, const void* next, DeviceBlock* block,
   return {};
 }
 
-Status make_memory(const Device& device, const VkMemoryAllocateInfo& info, const char* name,
-                   DeviceBlock* block, Error* error) {
-  const VkResult result =
-      device.fn.AllocateMemory(device.device, &info, &device.host, &block->memory);
-  if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) {
-    const uint32_t heap = device.caps.memory_types[info.memoryTypeIndex].heap;
-    return fail(error, Code::device_memory_full, 0, name, info.allocationSize,
-                device.caps.memory_heap_bytes[heap]);
-  }
-  NBL_TRY(check(device, result, "vkAllocateMemory", error));
-  NBL_VK(device, error, BindBufferMemory, device.device, block->buffer, block->memory, 0);
-  block->coherent = (device.caps.memory_types[info.memoryTypeIndex].flags & kHostCoherent) != 0;
-  return {};
-}
-
 VkMappedMemoryRange whole(const DeviceBlock& block) {
   VkMappedMemoryRange range{};
   range.sType = VK_STRUCTURE_TYPE_MAPPED_MEMORY_RANGE;
@@ -46,6 +31,25 @@ VkMappedMemoryRange whole(const DeviceBlock& block) {
 }
 
 }  // namespace
+
+Status allocate_memory(const Device& device, const VkMemoryAllocateInfo& info, const char* name,
+                       DeviceBlock* block, Error* error) {
+  const VkResult result =
+      device.fn.AllocateMemory(device.device, &info, &device.host, &block->memory);
+  if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) {
+    const uint32_t heap = device.caps.memory_types[info.memoryTypeIndex].heap;
+    return fail(error, Code::device_memory_full, 0, name, info.allocationSize,
+                device.caps.memory_heap_bytes[heap]);
+  }
+  NBL_TRY(check(device, result, "vkAllocateMemory", error));
+  if (block->image != VK_NULL_HANDLE) {
+    NBL_VK(device, error, BindImageMemory, device.device, block->image, block->memory, 0);
+  } else {
+    NBL_VK(device, error, BindBufferMemory, device.device, block->buffer, block->memory, 0);
+  }
+  block->coherent = (device.caps.memory_types[info.memoryTypeIndex].flags & kHostCoherent) != 0;
+  return {};
+}
 
 Status allocate_block(const Device& device, uint64_t bytes, uint32_t memory_type, const char* name,
                       DeviceBlock* block, Error* error) {
@@ -59,7 +63,7 @@ Status allocate_block(const Device& device, uint64_t bytes, uint32_t memory_type
   info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
   info.allocationSize = requirements.size;
   info.memoryTypeIndex = memory_type;
-  return make_memory(device, info, name, block, error);
+  return allocate_memory(device, info, name, block, error);
 }
 
 Status import_block(const Device& device, const std::byte* memory, uint64_t bytes,
@@ -89,7 +93,7 @@ Status import_block(const Device& device, const std::byte* memory, uint64_t byte
   info.pNext = &import;
   info.allocationSize = bytes;
   info.memoryTypeIndex = static_cast<uint32_t>(__builtin_ctz(bits));
-  return make_memory(device, info, "imported weights", block, error);
+  return allocate_memory(device, info, "imported weights", block, error);
 }
 
 Status map_block(const Device& device, DeviceBlock* block, Error* error) {
@@ -122,6 +126,12 @@ void free_block(const Device& device, DeviceBlock* block) {
   unmap_block(device, block);
   if (block->buffer != VK_NULL_HANDLE) {
     device.fn.DestroyBuffer(device.device, block->buffer, &device.host);
+  }
+  if (block->view != VK_NULL_HANDLE) {
+    device.fn.DestroyImageView(device.device, block->view, &device.host);
+  }
+  if (block->image != VK_NULL_HANDLE) {
+    device.fn.DestroyImage(device.device, block->image, &device.host);
   }
   if (block->memory != VK_NULL_HANDLE) {
     device.fn.FreeMemory(device.device, block->memory, &device.host);

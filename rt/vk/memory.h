@@ -1,4 +1,4 @@
-// One device allocation with the one buffer that covers it.
+// One device allocation with the one buffer, or the one image (rt/vk/image.h), that covers it.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,8 @@ namespace nbl {
 
 struct DeviceBlock {
   VkBuffer buffer = VK_NULL_HANDLE;
+  VkImage image = VK_NULL_HANDLE;
+  VkImageView view = VK_NULL_HANDLE;
   VkDeviceMemory memory = VK_NULL_HANDLE;
   std::byte* mapped = nullptr;  // while mapped
   uint64_t bytes = 0;
@@ -28,6 +30,10 @@ Status allocate_block(const Device& device, uint64_t bytes, uint32_t memory_type
 // Errors   as above; any of them means "copy instead".
 Status import_block(const Device& device, const std::byte* memory, uint64_t bytes,
                     DeviceBlock* block, Error* error);
+
+// Allocates and binds the memory of a block whose buffer or image exists.
+Status allocate_memory(const Device& device, const VkMemoryAllocateInfo& info, const char* name,
+                       DeviceBlock* block, Error* error);
 
 Status map_block(const Device& device, DeviceBlock* block, Error* error);
 void unmap_block(const Device& device, DeviceBlock* block);
