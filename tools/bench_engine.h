@@ -33,6 +33,7 @@ struct BenchOptions {
   bool floor = false;
   bool float32 = false;
   bool no_import = false;
+  std::string weights = "auto";
   uint64_t seed = 1;
 };
 

@@ -13,6 +13,7 @@
 #include "tools/common/output_file.h"
 #include "tools/common/trace.h"
 #include "tools/common/vulkan_loader.h"
+#include "tools/common/weights_option.h"
 
 namespace nbl::tools {
 namespace {
@@ -58,6 +59,7 @@ void describe_options(CLI::App& app, BenchOptions& options) {
                "No matrix kernels: their operands are rounded to f16");
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
+  add_weights_option(app, options.weights);
   app.add_option("--seed", options.seed, "Of the random prompt tokens")->capture_default_str();
 }
 

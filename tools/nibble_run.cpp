@@ -19,6 +19,7 @@
 #include "tools/common/mapped_file.h"
 #include "tools/common/text_output.h"
 #include "tools/common/vulkan_loader.h"
+#include "tools/common/weights_option.h"
 
 namespace nbl::tools {
 namespace {
@@ -48,6 +49,7 @@ struct Options {
   bool floor = false;
   bool float32 = false;
   bool no_import = false;
+  std::string weights = "auto";
   bool print_tokens = false;
   bool ignore_stop = false;
   bool no_echo = false;
@@ -105,6 +107,7 @@ void describe_options(CLI::App& app, Options& options) {
                "No matrix kernels: their operands are rounded to f16");
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
+  add_weights_option(app, options.weights);
   app.add_flag("--print-tokens", options.print_tokens, "Print the generated ids instead of text");
   app.add_flag("--no-echo", options.no_echo,
                "Do not print the prompt in front of its continuation");
@@ -143,6 +146,7 @@ nbl_config make_config(const Options& options, const MappedFile& model, CacheFil
   if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
   if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
   if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
+  config.flags |= weight_flags(options.weights);
   config.context = options.context;
   config.prefill_chunk = options.prefill_chunk;
   config.max_burst = options.burst;
