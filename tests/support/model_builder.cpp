@@ -45,6 +45,13 @@ int32_t ModelBuilder::q4(uint32_t rows, uint32_t columns, const Q4Format& format
 int32_t ModelBuilder::vector(uint32_t columns) {
   return add({"weight", "f32", "row_major", {columns}, 0, segment(row_stride(columns) * 4), -1});
 }
+int32_t ModelBuilder::same_segments(int32_t weight) {
+  return add(Entry(tensors_[static_cast<size_t>(weight)]));
+}
+int32_t ModelBuilder::vector_over(int32_t weight, uint32_t columns) {
+  const int32_t data = tensors_[static_cast<size_t>(weight)].data;
+  return add({"weight", "f32", "row_major", {columns}, 0, data, -1});
+}
 int32_t ModelBuilder::rope_table(uint32_t rotary_dim) {
   const uint32_t rows = kRopeFineRows + (context_ + kRopeFineRows - 1) / kRopeFineRows;
   return add({"weight",

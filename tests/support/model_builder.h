@@ -35,6 +35,9 @@ class ModelBuilder {
   int32_t q4(uint32_t rows, uint32_t columns, uint32_t group_size);
   int32_t q4(uint32_t rows, uint32_t columns, const Q4Format& format);
   int32_t vector(uint32_t columns);
+  // Another tensor over the segments of a q4 weight: the same, or a vector that sees its values.
+  int32_t same_segments(int32_t weight);
+  int32_t vector_over(int32_t weight, uint32_t columns);
   int32_t rope_table(uint32_t rotary_dim);
   int32_t cache(uint32_t kv_heads, uint32_t head_dim);
   void op(OpSpec spec) { ops_.push_back(std::move(spec)); }

@@ -11,6 +11,7 @@
 #include "rt/kernels/variants.h"
 #include "rt/mem/hazards.h"
 #include "rt/model/check.h"
+#include "tests/rt/plan/image_checks.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/random.h"
 
@@ -39,6 +40,7 @@ Caps random_caps(Random* random) {
   if (random->below(2) == 0) caps.memory_types[1] = {kDeviceLocal | kHostVisible, 0};
   caps.memory_heap_count = 2;
   caps.memory_heap_bytes[0] = caps.memory_heap_bytes[1] = 1ull << 36;
+  set_random_images(random, &caps);
   return caps;
 }
 
@@ -122,7 +124,7 @@ void expect_bindings_fit(const Plan& plan, const Phase& phase) {
       ASSERT_LT(binding.block, plan.blocks.size());
       EXPECT_EQ(binding.offset % kDeviceAlignBytes, 0u) << variant.name;
       EXPECT_GT(binding.bytes, 0u) << variant.name << " binding " << b;
-      EXPECT_LE(binding.bytes, plan.caps.max_storage_range_bytes);
+      expect_image_binding_right(plan, d, b);
       EXPECT_LE(binding.offset + binding.bytes, plan.blocks[binding.block].bytes) << variant.name;
     }
   }
@@ -177,6 +179,7 @@ void expect_plan_right(const Model& model, const Caps& caps, const PlanOptions& 
       EXPECT_LE(block.bytes, kMaxBlockBytes);
     }
     EXPECT_LT(block.memory_type, caps.memory_type_count);
+    expect_image_block_right(block, caps);
   }
   PlanCounts counts;
   auto scratch = std::make_unique<Plan>();
@@ -193,6 +196,7 @@ PlanOptions random_options(Random* random, uint32_t context) {
   options.context = 1 + random->below(context);
   options.logits = static_cast<LogitsMode>(random->below(3));
   options.floor_kernels = random->below(3) == 0;
+  options.weights = static_cast<WeightMemory>(random->below(3));
   return options;
 }
 
