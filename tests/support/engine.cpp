@@ -92,7 +92,7 @@ bool AlignedBlock::guard_intact() const {
 TestEngine::TestEngine(std::span<const std::byte> model, const EngineOptions& options)
     : model_(model.size(), kPageBytes) {
   if (!model.empty()) std::memcpy(model_.data(), model.data(), model.size());
-  config_.get_instance_proc_addr = vulkan_entry();
+  config_.get_instance_proc_addr = options.vulkan != nullptr ? options.vulkan : vulkan_entry();
   config_.model = model_.data();
   config_.model_bytes = model_.size();
   const char* device = std::getenv("NIBBLE_TEST_DEVICE");

@@ -169,6 +169,12 @@ TEST(Validation, is_silent_while_staging) {
   expect_silence(NBL_FLAG_NO_IMPORT | NBL_FLAG_STAGE_WEIGHTS);
 }
 
+TEST(Validation, is_silent_with_weights_in_images) {
+  NBL_REQUIRE_LAYER();
+  expect_silence(NBL_FLAG_TEXTURE_WEIGHTS);
+  expect_silence(NBL_FLAG_TEXTURE_WEIGHTS | NBL_FLAG_GPU_KERNELS | NBL_FLAG_STAGE_WEIGHTS);
+}
+
 TEST(Validation, is_silent_with_timestamps) {
   NBL_REQUIRE_LAYER();
   expect_silence(NBL_FLAG_TIMESTAMPS);
@@ -179,7 +185,7 @@ TEST(Validation, is_silent_while_nibble_run_tells_a_story) {
   NBL_REQUIRE_STORIES();
   const auto bytes = test::stories_file().span();
   const TempFile model({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, ".nbl");
-  for (const std::string option : {"--no-echo", "--floor", "--no-import"}) {
+  for (const std::string option : {"--no-echo", "--floor", "--no-import", "--weights=texture"}) {
     const Layer layer;
     const ProcessResult result = test::run_process({NIBBLE_RUN, "-m", model.path().string(), "-q",
                                                     "-p", "Once upon a time", "-n", "24", option},
