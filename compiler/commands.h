@@ -14,7 +14,8 @@ void run_compile(CompileOptions options);
 
 struct InspectOptions {
   std::filesystem::path input;
-  std::string board;  // empty: no plan
+  std::string board;             // empty: no plan
+  std::string weights = "auto";  // with a board: auto, texture or buffer, as in nibble-run
   bool json = false;
 };
 

@@ -93,6 +93,10 @@ void add_inspect(CLI::App* app, InspectOptions* options) {
   app->add_option("input", options->input, "Model file (.nbl)")->required();
   app->add_option("--board", options->board,
                   "Also plan the model for this board, as its device would");
+  app->add_option("--weights", options->weights,
+                  "With a board: where 4-bit weights lie, as --weights of nibble-run says")
+      ->check(CLI::IsMember({"auto", "texture", "buffer"}))
+      ->capture_default_str();
   app->add_flag("--json", options->json, "Print JSON instead of text");
 }
 

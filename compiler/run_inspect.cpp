@@ -18,6 +18,13 @@ const Caps& board_named(const std::string& name) {
   throw CompileError(fmt::format("there is no board {}; there are {}", name, known));
 }
 
+PlanOptions plan_options(const InspectOptions& options) {
+  PlanOptions plan;
+  if (options.weights == "texture") plan.weights = WeightMemory::images;
+  if (options.weights == "buffer") plan.weights = WeightMemory::buffers;
+  return plan;
+}
+
 }  // namespace
 
 void run_inspect(const InspectOptions& options) {
@@ -26,12 +33,15 @@ void run_inspect(const InspectOptions& options) {
   const Model model = open_model(file);
   if (options.json) {
     nlohmann::json json = model_json(model);
-    if (caps != nullptr) json["plan"] = plan_json(model, make_plan(model, *caps).plan);
+    if (caps != nullptr) {
+      json["plan"] = plan_json(model, make_plan(model, *caps, plan_options(options)).plan);
+    }
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   fmt::print("{}", model_text(model));
-  if (caps != nullptr) fmt::print("{}", plan_text(model, make_plan(model, *caps).plan));
+  if (caps == nullptr) return;
+  fmt::print("{}", plan_text(model, make_plan(model, *caps, plan_options(options)).plan));
 }
 
 }  // namespace nbl::compiler

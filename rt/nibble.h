@@ -73,11 +73,11 @@ enum {
   NBL_FLAG_VERIFY_HASHES = 1u << 2, /* check every weight segment's SHA-256 in nbl_open() */
   NBL_FLAG_NO_IMPORT = 1u << 3,     /* never import the model's memory, always copy */
   NBL_FLAG_REFUSE_DRIVER_ALLOCATIONS = 1u << 4, /* refuse driver host memory after nbl_open() */
-  NBL_FLAG_STAGE_WEIGHTS = 1u << 5, /* copy weights through the staging window even where the
-                                       device memory can be written directly */
-  NBL_FLAG_FLOAT32 = 1u << 7,       /* no matrix kernels, whose operands are rounded to f16 */
-  NBL_FLAG_GPU_KERNELS = 1u << 6,   /* choose kernels as for a GPU on CPU implementations too:
-                                       for tests */
+  NBL_FLAG_STAGE_WEIGHTS = 1u << 5,   /* copy weights through the staging window even where the
+                                         device memory can be written directly */
+  NBL_FLAG_FLOAT32 = 1u << 7,         /* no matrix kernels, whose operands are rounded to f16 */
+  NBL_FLAG_GPU_KERNELS = 1u << 6,     /* choose kernels as for a GPU on CPU implementations too:
+                                         for tests */
   NBL_FLAG_TEXTURE_WEIGHTS = 1u << 8, /* read 4-bit weights from images wherever one can hold them;
                                          without it, where that is known to be fast */
   NBL_FLAG_BUFFER_WEIGHTS = 1u << 9   /* never; wins over the one above, as NBL_FLAG_FLOOR_KERNELS

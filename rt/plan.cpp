@@ -1,7 +1,6 @@
 #include "rt/plan.h"
 
 #include "rt/base/checked.h"
-#include "rt/kernels/variants.h"
 #include "rt/mem/hazards.h"
 #include "rt/mem/offsets.h"
 #include "rt/plan/phase.h"
@@ -224,7 +223,7 @@ Status resolve_phase(const Plan& plan, const Work& work, uint32_t activation_blo
       Binding& b = dispatch.bindings[i];
       NBL_TRY(resolve_binding(plan, *phase, work.states, activation_block, &b, dispatch.op, error));
       accesses[i] = {b.offset, b.offset + b.bytes, b.block, b.read, b.write};
-      if ((kVariants[dispatch.call.variant].images >> i & 1u) != 0) {
+      if (plan.blocks[b.block].image_rows != 0) {
         set_first_texel(&dispatch.call, static_cast<uint32_t>(b.offset / TEXTURE_TEXEL_BYTES));
       }
     }

@@ -34,13 +34,18 @@ struct OwnedPlan {
   Plan plan;
 };
 
-// Plans the model for a device as the device itself would, with default options.
+// Plans the model for a device as the device itself would.
 //
 // Borrows  the model, while the plan is in use.
 // Errors   CompileError, with the runtime's sentence.
-OwnedPlan make_plan(const Model& model, const Caps& caps);
+OwnedPlan make_plan(const Model& model, const Caps& caps, const PlanOptions& options = {});
 
-// Memory by role, dispatches with their kernels and barriers, and where activations lie over time.
+// Which block each weight segment is in: an image, a buffer, or the file imported.
+std::string weights_text(const Model& model, const Plan& plan);
+nlohmann::json weights_json(const Model& model, const Plan& plan);
+
+// Memory by role, weights, dispatches with their kernels and barriers, and where activations lie
+// over time.
 std::string plan_text(const Model& model, const Plan& plan);
 nlohmann::json plan_json(const Model& model, const Plan& plan);
 

@@ -115,17 +115,17 @@ nlohmann::json phase_json(const Model& model, const Phase& phase) {
 
 }  // namespace
 
-OwnedPlan make_plan(const Model& model, const Caps& caps) {
+OwnedPlan make_plan(const Model& model, const Caps& caps, const PlanOptions& options) {
   Error error;
   PlanCounts counts;
   Plan scratch;
-  require_ok(count_plan(model, caps, {}, &scratch, &counts, &error), error);
+  require_ok(count_plan(model, caps, options, &scratch, &counts, &error), error);
   OwnedPlan owned;
   owned.storage.resize(counts.host_bytes + kArenaAlignBytes);
   const auto address = reinterpret_cast<uintptr_t>(owned.storage.data());
   const size_t skip = align_up(address, uintptr_t{kArenaAlignBytes}) - address;
   Arena arena(std::span(owned.storage).subspan(skip));
-  require_ok(plan(model, caps, {}, &arena, &owned.plan, &error), error);
+  require_ok(plan(model, caps, options, &arena, &owned.plan, &error), error);
   return owned;
 }
 
@@ -158,6 +158,7 @@ std::string memory_chart(std::span<const Value> values, uint64_t total_bytes,
 
 std::string plan_text(const Model& model, const Plan& plan) {
   std::string text = fmt::format("\nplan for {}\n", plan.caps.name) + memory_text(plan);
+  text += weights_text(model, plan);
   text += phase_text(model, "decode", plan.decode);
   if (!plan.prefill.dispatches.empty()) text += phase_text(model, "prefill", plan.prefill);
   return text;
@@ -167,7 +168,8 @@ nlohmann::json plan_json(const Model& model, const Plan& plan) {
   nlohmann::json json = {{"device", plan.caps.name},
                          {"decode", phase_json(model, plan.decode)},
                          {"kv_bytes", plan.kv_bytes},
-                         {"imported_bytes", plan.imported_bytes}};
+                         {"imported_bytes", plan.imported_bytes},
+                         {"weights", weights_json(model, plan)}};
   for (uint32_t role = 0; role < kBlockRoleCount; ++role) {
     json["memory"][kBlockRoleNames[role]] = plan.role_bytes[role];
   }

@@ -206,6 +206,7 @@ TEST_F(WrongInput, bad_options_are_refused) {
                                                          {"--tokens", "1,2", "-n", "many"},
                                                          {"--temp", "-1"},
                                                          {"--context", "0"},
+                                                         {"--tokens", "1", "--weights", "images"},
                                                          {"--tokens", "1", "--context", "100000"},
                                                          {"--tokens", "400"},
                                                          {"--device", "99", "--tokens", "1"},
@@ -216,6 +217,7 @@ TEST_F(WrongInput, bad_options_are_refused) {
   }
   expect_refusal(run_process({NIBBLE_RUN}), "nibble-run", "model");
   expect_refusal(bench(file.path(), {"--no-such-option"}), "nibble-bench", "");
+  expect_refusal(bench(file.path(), {"--weights", "fast"}), "nibble-bench", "texture");
   expect_refusal(run_process({NIBBLEC}), "nibblec", "");
   expect_refusal(run_process({NIBBLEC, "fly"}), "nibblec", "");
   expect_refusal(run_process({NIBBLEC, "compile", "x", "-o", "y", "--group-size", "33"}), "nibblec",

@@ -62,6 +62,36 @@ TEST(Boards, can_all_plan_a_model) {
   }
 }
 
+// A tied table is one segment: the plan of a board tells where it and its scales are.
+TEST(Boards, tell_where_each_weight_lives) {
+  const test::AlignedBytes file = test::build_model(test::small_llama({.tied = true}));
+  const Model model = load_or_fail(file);
+  const struct {
+    const char* board;
+    WeightMemory weights;
+    bool images;
+  } cases[] = {{"adreno-740", WeightMemory::automatic, true},
+               {"adreno-740", WeightMemory::buffers, false},
+               {"rpi5", WeightMemory::automatic, false},
+               {"rpi5", WeightMemory::images, true}};
+  for (const auto& c : cases) {
+    const OwnedPlan owned = make_plan(model, *find_board(c.board), {.weights = c.weights});
+    const nlohmann::json weights = plan_json(model, owned.plan)["weights"];
+    const std::string text = weights_text(model, owned.plan);
+    EXPECT_EQ(text.find(" texels") != std::string::npos, c.images) << text;
+    ASSERT_EQ(weights.size(), model.segment_count());
+    for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+      const Tensor t = model.tensor(i);
+      if (t.role != Role::weight) continue;
+      EXPECT_NE(text.find(t.name), std::string::npos);
+      const bool image = c.images && t.dtype == DType::q4;
+      EXPECT_EQ(weights[static_cast<size_t>(t.data)]["place"], image ? "image" : "buffer");
+      if (t.scales < 0) continue;
+      EXPECT_EQ(weights[static_cast<size_t>(t.scales)]["place"], "buffer");
+    }
+  }
+}
+
 TEST(Boards, are_found_by_name) {
   EXPECT_EQ(find_board("no such board"), nullptr);
   for (const Board& board : boards())
@@ -77,6 +107,8 @@ TEST(Boards, are_never_below_the_floor) {
     EXPECT_GE(board.caps.max_storage_buffers, least.max_storage_buffers) << board.name;
     EXPECT_GE(board.caps.max_storage_range_bytes, least.max_storage_range_bytes) << board.name;
     EXPECT_GE(board.caps.memory_type_count, 1u) << board.name;
+    EXPECT_GE(board.caps.max_image_dim, least.max_image_dim) << board.name;
+    EXPECT_GT(board.caps.image_rows, 0u) << board.name;
   }
 }
 
