@@ -127,6 +127,7 @@ void fill_memory(const Plan& plan, uint64_t host_bytes, uint64_t pool_bytes, nbl
   m->device_bytes = m->weight_bytes + m->kv_bytes + m->activation_bytes + m->io_bytes;
   m->imported_bytes = plan.imported_bytes;
   for (const Block& block : plan.blocks) {
+    if (block.image_rows != 0) m->image_bytes += block.bytes;
     if (block.role == BlockRole::weights && !block.imported && !block.host_written) {
       m->staging_bytes = plan.options.staging_bytes;
     }

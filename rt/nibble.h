@@ -121,6 +121,7 @@ typedef struct nbl_memory {
   uint64_t device_bytes;   /* all of the four above as allocated, rounding included */
   uint64_t staging_bytes;  /* given back at the end of nbl_open(), not part of device_bytes */
   uint64_t imported_bytes; /* weights read where the model lies: no device memory */
+  uint64_t image_bytes;    /* the part of weight_bytes that is images */
 } nbl_memory;
 
 /* Sizes for this model on this machine's device with these options. Opens and closes a Vulkan

@@ -58,6 +58,7 @@ nlohmann::ordered_json memory_json(const nbl_info& info) {
           {"activation_bytes", info.memory.activation_bytes},
           {"io_bytes", info.memory.io_bytes},
           {"imported_bytes", info.memory.imported_bytes},
+          {"image_bytes", info.memory.image_bytes},
           {"staging_bytes", info.memory.staging_bytes},
           {"driver_allocations_setup", info.driver_allocations_setup},
           {"driver_allocations_after", info.driver_allocations_after}};

@@ -75,6 +75,8 @@ class TextureWeights : public testing::Test {
     EXPECT_EQ(StrangeVulkan::allocated_bytes(), memory.device_bytes + memory.imported_bytes);
     EXPECT_EQ(engine->needed().device_bytes, memory.device_bytes);
     EXPECT_EQ(engine->needed().weight_bytes, memory.weight_bytes);
+    EXPECT_EQ(memory.image_bytes > 0, StrangeVulkan::images_alive() > 0);
+    EXPECT_LE(memory.image_bytes, memory.weight_bytes);
     expect_same(tell(engine), expected());
   }
 

@@ -65,6 +65,9 @@ std::string describe_memory(const nbl_info& info) {
       mib(memory.activation_bytes), mib(memory.io_bytes));
   text += fmt::format("imported       {:8.2f} MiB of weights read where the model file lies\n",
                       mib(memory.imported_bytes));
+  if (memory.image_bytes != 0) {
+    text += fmt::format("images         {:8.2f} MiB of the weights\n", mib(memory.image_bytes));
+  }
   text += fmt::format("driver host allocations: {} while opening, {} since\n",
                       info.driver_allocations_setup, info.driver_allocations_after);
   return text;
