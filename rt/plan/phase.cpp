@@ -154,7 +154,7 @@ Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t mo
                                       : format.data_bytes(rows - row, columns);
   uint64_t most =
       rest <= range ? most_rows : min_of<uint64_t>(most_rows, range / step * kWindowRows);
-  const uint32_t part_rows = rows_in_part(weight, model_, plan_);
+  const uint32_t part_rows = rows_in_part(weight, plan_, window->image);
   if (part_rows != 0) most = min_of<uint64_t>(most, part_rows - row % part_rows);
   uint32_t count = rows - row;
   if (count > most) {

@@ -121,7 +121,8 @@ Status part_bytes(const Model& model, const Plan& plan, uint32_t segment, uint64
     if (t.role != Role::weight || t.dtype != DType::q4) continue;
     const bool is_data = t.data == static_cast<int32_t>(segment);
     if (!is_data && t.scales != static_cast<int32_t>(segment)) continue;
-    const uint32_t rows = rows_in_part(t, model, plan);
+    const bool image = in_image(model, plan, static_cast<uint32_t>(t.data));
+    const uint32_t rows = rows_in_part(t, plan, image);
     const Q4Format format = q4_format(t);
     *bytes = is_data ? format.data_bytes(rows, t.columns()) : format.scale_bytes(rows, t.columns());
     if (*bytes != 0) return {};
@@ -241,9 +242,8 @@ bool in_image(const Model& model, const Plan& plan, uint32_t segment) {
   return model.segment(segment).size <= most || step_bytes(weight) <= most;
 }
 
-uint32_t rows_in_part(const Tensor& weight, const Model& model, const Plan& plan) {
+uint32_t rows_in_part(const Tensor& weight, const Plan& plan, bool image) {
   if (plan.options.import_weights) return 0;
-  const bool image = in_image(model, plan, static_cast<uint32_t>(weight.data));
   const uint64_t most = image ? image_ceiling(plan) : ceiling(plan);
   // Scales take no more bytes than the nibbles that they belong to.
   if (q4_format(weight).data_bytes(weight.shape[0], weight.columns()) <= most) return 0;

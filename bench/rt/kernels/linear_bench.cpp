@@ -12,6 +12,7 @@ namespace {
 using namespace nbl;
 using nbl::bench::add_time;
 using nbl::test::reads;
+using nbl::test::texels;
 using nbl::test::writes;
 
 constexpr double kTolerance = 1e-4;  // float32 sums over at most 8192 products
@@ -68,21 +69,24 @@ double sampled_error(const Case& c) {
 bool run_case(benchmark::State& state, test::Gpu* gpu, const KernelCall& call, Case& c,
               uint32_t repeats, double* seconds) {
   const test::Binding x = reads(c.x);
+  const auto& values = c.weight.value_words;
   return add_time(state, gpu, call,
-                  {reads(c.step), x, reads(c.weight.value_words), reads(c.weight.scale_words),
-                   writes(c.out), x, x, x},
+                  {reads(c.step), x, c.args.texture ? texels(values) : reads(values),
+                   reads(c.weight.scale_words), writes(c.out), x, x, x},
                   repeats, seconds);
 }
 
-// Arguments: tokens, rows, columns, group size.
-void BM_linear(benchmark::State& state) {
+void run_linear(benchmark::State& state, bool texture) {
   test::Gpu* gpu = bench::require_gpu(state);
   if (gpu == nullptr) return;
   const auto argument = [&](size_t i) { return static_cast<uint32_t>(state.range(i)); };
   Case c = make_case(argument(0), argument(1), argument(2), argument(3));
+  c.args.texture = texture;
+  Caps caps = gpu->caps();
+  caps.features |= kTextureWeights;
   KernelCall call{};
   Error failure{};
-  if (!call_linear(gpu->caps(), c.args, &call, &failure).ok()) {
+  if (!call_linear(caps, c.args, &call, &failure).ok()) {
     state.SkipWithError("no variant of linear fits");
     return;
   }
@@ -103,6 +107,14 @@ void BM_linear(benchmark::State& state) {
   state.SetLabel(kVariants[call.variant].name);
 }
 
+// Arguments: tokens, rows, columns, group size.
+void BM_linear(benchmark::State& state) {
+  run_linear(state, false);
+}
+void BM_linear_texture(benchmark::State& state) {
+  run_linear(state, true);
+}
+
 BENCHMARK(BM_linear)
     ->ArgNames({"tokens", "rows", "columns", "group"})
     ->Args({1, 288, 288, 32})
@@ -118,6 +130,18 @@ BENCHMARK(BM_linear)
     ->Args({7, 1021, 1003, 32})
     ->Args({32, 2048, 2048, 32})
     ->Args({64, 960, 576, 32})
+    ->Iterations(10)
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
+BENCHMARK(BM_linear_texture)
+    ->ArgNames({"tokens", "rows", "columns", "group"})
+    ->Args({1, 960, 576, 32})
+    ->Args({1, 49152, 576, 32})
+    ->Args({1, 2048, 2048, 32})
+    ->Args({1, 8192, 2048, 32})
+    ->Args({7, 1021, 1003, 32})
+    ->Args({32, 2048, 2048, 32})
     ->Iterations(10)
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond);
