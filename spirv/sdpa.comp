@@ -1,10 +1,12 @@
-// Causal attention over the KV cache, without a score matrix: online softmax.
-//   out[t][h] = sum_p w_p v[p] / sum_p w_p,   w_p = exp(scale q[t][h] . k[p]),
-//   p = 0 .. input_pos + t
+// Attention over the KV cache, without a score matrix: online softmax.
+//   out[t][h] = sum_p w_p v[p] / sum_p w_p,   w_p = exp(cap(scale q[t][h] . k[p]) + mask[t'][p]),
+//   p = 0 .. t', t' = input_pos + t;  cap(s) = s or cap * tanh(s / cap)
+// With a window p begins at t' - window + 1; full: p ends at the last live token for all of them.
+// A query that no key is left for (mask -inf everywhere) gives 0.
 //
 // Shapes      q, out [tokens][stride], heads * D columns; padding of out is written as 0.
-//             k, v caches f16 [kv_heads][context][D], two halves a word, read only up to the tile's
-//             last live position. Head h reads kv head h / group.
+//             k, v caches [kv_heads][context][D] as cache_store.glsl writes them, read only where
+//             the tile's queries look. Head h reads kv head h / group. mask f32 [..][mask_stride].
 // Layout      With splits > 1, out is [splits][tokens][heads][D] of sums not yet divided, and
 //             max_sum [splits][tokens][heads][2] their largest exponent (base 2) and sum of
 //             weights; sdpa_combine.comp joins them. With splits == 1 max_sum is not touched.
@@ -12,24 +14,35 @@
 //             against all R queries, then the weighted sum of a chunk of V's dimensions over every
 //             P-th S positions of the block.
 // Work-group  R queries that share a kv head (query i is token i / group, head i % group of it) x
-//             one split: blocks split, split + splits, ... of BLOCK positions.
+//             one split: blocks split, split + splits, ... of BLOCK positions, the first of which
+//             begins where the window of the tile's first query does.
 //             The grid does not depend on the position; the number of blocks walked does.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "cache_mode.h"
 #include "common.glsl"
 #include "sdpa.push.h"
 
 layout(local_size_x = 64, local_size_x_id = 0) in;  // L: 8, 16, 32 or 64
 layout(constant_id = 1) const uint D = 256;         // head_dim, a multiple of 4; of 8 with WIDE
 layout(constant_id = 2) const uint R = 8;           // queries of a work-group, 1..8
-layout(constant_id = 3) const uint BLOCK = 64;      // positions of a block, a multiple of L * S
+layout(constant_id = 3) const uint MODE = CACHE_F16;  // cache type and ATTEND_*
+
+const uint BLOCK = 64;  // positions of a block, a multiple of L * S
+const uint CACHE = MODE & CACHE_MASK;
+const bool WINDOW = (MODE & ATTEND_WINDOW) != 0;
+const bool SOFTCAP = (MODE & ATTEND_SOFTCAP) != 0;
+const bool FULL = (MODE & ATTEND_FULL) != 0;
+const bool MASK = (MODE & ATTEND_MASK) != 0;
 
 layout(set = 0, binding = 1) readonly buffer Q { vec4 q[]; };
 #ifdef WIDE
-#define CACHE_WORDS uvec4
+#define F16_CHUNK uvec4
+#define I8_CHUNK uvec2
 const uint V4 = 2;  // vec4s of a chunk: the dimensions that a lane takes at once
 #else
-#define CACHE_WORDS uint
+#define F16_CHUNK uvec2
+#define I8_CHUNK uint
 const uint V4 = 1;
 #endif
 // S positions a lane share each load of a query, and are one load of weights.
@@ -42,10 +55,18 @@ const uint S = 4;
 #define WEIGHT_OF(w, s) w
 const uint S = 1;
 #endif
-layout(set = 0, binding = 2) readonly buffer KCache { CACHE_WORDS k_cache[]; };
-layout(set = 0, binding = 3) readonly buffer VCache { CACHE_WORDS v_cache[]; };
+// One cache seen as each type of element, and an int8 one's scales.
+layout(set = 0, binding = 2) readonly buffer KHalves { F16_CHUNK k_f16[]; };
+layout(set = 0, binding = 2) readonly buffer KFloats { vec4 k_f32[]; };
+layout(set = 0, binding = 2) readonly buffer KBytes { I8_CHUNK k_i8[]; };
+layout(set = 0, binding = 2) readonly buffer KScales { float k_scale[]; };
+layout(set = 0, binding = 3) readonly buffer VHalves { F16_CHUNK v_f16[]; };
+layout(set = 0, binding = 3) readonly buffer VFloats { vec4 v_f32[]; };
+layout(set = 0, binding = 3) readonly buffer VBytes { I8_CHUNK v_i8[]; };
+layout(set = 0, binding = 3) readonly buffer VScales { float v_scale[]; };
 layout(set = 0, binding = 4) writeonly buffer Out { vec4 result[]; };
 layout(set = 0, binding = 5) writeonly buffer MaxSum { float max_sum[]; };
+layout(set = 0, binding = 6) readonly buffer Mask { float mask[]; };
 layout(push_constant) uniform Push { SdpaPush push; };
 
 const uint L = gl_WorkGroupSize.x;
@@ -56,6 +77,7 @@ const uint CHUNKS = D4 / V4;
 const uint P = L > CHUNKS ? L / CHUNKS : 1;       // lane groups that share a block's positions
 const uint LANE_CHUNKS = (CHUNKS + L - 1) / L;    // chunks of a lane; 1 where P > 1
 const float LOWEST = -1e38;                       // score of a masked position
+const float LOG2E = 1.44269504;
 
 // 16 KiB at the defaults, which are the largest.
 shared vec4 queries[R * D4];          // [R][D4], scaled
@@ -63,24 +85,46 @@ shared WEIGHTS weights[2 * R * STEPS];  // [block parity][R][BLOCK]: scores, the
 shared float lane_values[R * 64];     // [R][L]
 shared vec4 parts[64 * V4];           // [P][D4]: one query's sums by the lane groups
 
-void load_k(uint chunk, out vec4 values[V4]) {
-#ifdef WIDE
-  const uvec4 w = k_cache[chunk];
+#define T WEIGHTS
+#include "softcap.glsl"
+
+void unpack_f16(F16_CHUNK w, out vec4 values[V4]) {
   values[0] = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
+#ifdef WIDE
   values[1] = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
-#else
-  values[0] = vec4(unpackHalf2x16(k_cache[2 * chunk]), unpackHalf2x16(k_cache[2 * chunk + 1]));
 #endif
 }
 
-void load_v(uint chunk, out vec4 values[V4]) {
+vec4 bytes_of(uint w) { return vec4(ivec4(w) << ivec4(24, 16, 8, 0) >> 24); }
+
+void unpack_i8(I8_CHUNK w, out vec4 values[V4]) {
 #ifdef WIDE
-  const uvec4 w = v_cache[chunk];
-  values[0] = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
-  values[1] = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
+  values[0] = bytes_of(w.x);
+  values[1] = bytes_of(w.y);
 #else
-  values[0] = vec4(unpackHalf2x16(v_cache[2 * chunk]), unpackHalf2x16(v_cache[2 * chunk + 1]));
+  values[0] = bytes_of(w);
 #endif
+}
+
+// Chunk `chunk` of a whole cache. An int8 one is still to be multiplied by its row's scale.
+void load_k(uint chunk, out vec4 values[V4]) {
+  if (CACHE == CACHE_F32) {
+    [[unroll]] for (uint v = 0; v < V4; ++v) values[v] = k_f32[chunk * V4 + v];
+  } else if (CACHE == CACHE_F16) {
+    unpack_f16(k_f16[chunk], values);
+  } else {
+    unpack_i8(k_i8[chunk], values);
+  }
+}
+
+void load_v(uint chunk, out vec4 values[V4]) {
+  if (CACHE == CACHE_F32) {
+    [[unroll]] for (uint v = 0; v < V4; ++v) values[v] = v_f32[chunk * V4 + v];
+  } else if (CACHE == CACHE_F16) {
+    unpack_f16(v_f16[chunk], values);
+  } else {
+    unpack_i8(v_i8[chunk], values);
+  }
 }
 
 // Joins values[r] of all lanes, by max or by sum, in every lane.
@@ -122,12 +166,17 @@ void main() {
 
   const uint position = step[STEP_INPUT_POS];
   const uint last = min(first + R, count) - 1;  // surplus queries of the tile repeat the last one
-  const uint end = min(position + last / push.group + 1, push.context);
+  const uint live = FULL ? count : last + 1;
+  const uint end = min(position + (live - 1) / push.group + 1, push.context);
+  const uint newest = position + first / push.group + 1;
+  const uint begin = WINDOW ? min(max(newest, push.window) - push.window, end - 1) : 0;
+  const uint row0 = kv * push.context;             // of the caches
+  const uint scales = push.kv_heads * push.context * D4;  // where an int8 cache's scales begin
 
   for (uint i = lane; i < R * D4; i += L) {
     const uint query = min(first + i / D4, last);
     const uint head = kv * push.group + query % push.group;
-    queries[i] = q[query / push.group * push.stride4 + head * D4 + i % D4] * push.scale_log2e;
+    queries[i] = q[query / push.group * push.stride4 + head * D4 + i % D4] * push.query_scale;
   }
   barrier();
 
@@ -143,7 +192,7 @@ void main() {
   }
 
   uint parity = 0;
-  for (uint base = split * BLOCK; base < end; base += push.splits * BLOCK) {
+  for (uint base = begin + split * BLOCK; base < end; base += push.splits * BLOCK) {
     const uint block = parity * (R * STEPS);
     parity ^= 1;
 
@@ -156,7 +205,7 @@ void main() {
       for (uint c = 0; c < CHUNKS; ++c) {
         vec4 k[S][V4];
         [[unroll]] for (uint s = 0; s < S; ++s) {
-          load_k((kv * push.context + min(p + s, end - 1)) * CHUNKS + c, k[s]);
+          load_k((row0 + min(p + s, end - 1)) * CHUNKS + c, k[s]);
         }
         [[unroll]] for (uint r = 0; r < R; ++r) {
           [[unroll]] for (uint v = 0; v < V4; ++v) {
@@ -165,10 +214,26 @@ void main() {
           }
         }
       }
-      [[unroll]] for (uint r = 0; r < R; ++r) {
-        const uint visible = min(position + min(first + r, last) / push.group + 1, end);
+      WEIGHTS unit = WEIGHTS(1.0);
+      if (CACHE == CACHE_I8) {
         [[unroll]] for (uint s = 0; s < S; ++s) {
-          if (p + s >= visible) WEIGHT_OF(score[r], s) = LOWEST;
+          WEIGHT_OF(unit, s) = k_scale[scales + row0 + min(p + s, end - 1)];
+        }
+      }
+      [[unroll]] for (uint r = 0; r < R; ++r) {
+        const uint self = position + min(first + r, last) / push.group;
+        const uint visible = FULL ? end : min(self + 1, end);
+        if (CACHE == CACHE_I8) score[r] *= unit;
+        if (SOFTCAP) score[r] = capped(score[r]) * push.cap_log2e;
+        [[unroll]] for (uint s = 0; s < S; ++s) {
+          if (MASK) {
+            const uint row = min(self, push.context - 1) * push.mask_stride;
+            WEIGHT_OF(score[r], s) += mask[row + min(p + s, end - 1)] * LOG2E;
+          }
+          bool hidden = p + s >= visible;
+          if (WINDOW) hidden = hidden || int(self - p - s) >= int(push.window);
+          if (hidden) WEIGHT_OF(score[r], s) = LOWEST;
+          if (MASK) WEIGHT_OF(score[r], s) = max(WEIGHT_OF(score[r], s), LOWEST);
           new_top[r] = max(new_top[r], WEIGHT_OF(score[r], s));
         }
         weights[block + r * STEPS + b * L + lane] = score[r];
@@ -201,7 +266,10 @@ void main() {
             vec4 value[S][V4];
             [[unroll]] for (uint s = 0; s < S; ++s) {
               const uint p = min(base + i * S + s, end - 1);
-              load_v((kv * push.context + p) * CHUNKS + chunk + j * L, value[s]);
+              load_v((row0 + p) * CHUNKS + chunk + j * L, value[s]);
+              if (CACHE == CACHE_I8) {
+                [[unroll]] for (uint v = 0; v < V4; ++v) value[s][v] *= v_scale[scales + row0 + p];
+              }
             }
             [[unroll]] for (uint r = 0; r < R; ++r) {
               const WEIGHTS weight = weights[block + r * STEPS + i];
@@ -224,7 +292,8 @@ void main() {
     const uint head = kv * push.group + query % push.group;
     const uint partial_row = (split * push.tokens + token) * push.heads + head;
     const uint to = push.splits > 1 ? partial_row * D4 : token * push.stride4 + head * D4;
-    const float factor = push.splits > 1 ? 1.0 : 1.0 / total[r];
+    const float inverse = MASK && total[r] == 0.0 ? 0.0 : 1.0 / total[r];
+    const float factor = push.splits > 1 ? 1.0 : inverse;
 
     if (P > 1) {
       if (r > 0) barrier();

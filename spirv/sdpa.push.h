@@ -15,7 +15,10 @@ struct SdpaPush {
   uint stride4; /* vec4s from one row of q, and of out, to the next */
   uint context; /* positions the caches have room for */
   uint splits;
-  float scale_log2e; /* scale * log2(e) */
+  uint window;       /* keys that a query sees, its own included */
+  uint mask_stride;  /* floats from one row of the mask to the next */
+  float query_scale; /* scale * log2(e), or scale / cap */
+  float cap_log2e;   /* cap * log2(e) */
 };
 
 struct SdpaCombinePush {

@@ -46,5 +46,5 @@ void main() {
       total += factor * part;
     }
   }
-  result[i] = value / total;
+  result[i] = total > 0.0 ? value / total : vec4(0.0);
 }

@@ -1,13 +1,14 @@
 // rope_update_cache.comp, sdpa.comp and sdpa_combine.comp in one, for a single token:
-//   q, k of the token are rotated, k and v put into their caches as f16, and
-//   out[h] = sum_p w_p v[p] / sum_p w_p,   w_p = exp(scale q[h] . k[p]),   p = 0 .. input_pos
+//   q, k of the token are rotated, k and v put into their caches, and
+//   out[h] = sum_p w_p v[p] / sum_p w_p,   w_p = exp(cap(scale q[h] . k[p])),
+//   p = 0 .. input_pos, or with a window input_pos - window + 1 .. input_pos
 //
 // Shapes      qkv: heads * D of queries, kv_heads * D of keys, as many of values; out [stride],
-//             padding 0; caches f16 [kv_heads][context][D], eight halves a uvec4; table as in
-//             rope_angle.glsl. D a multiple of 8.
-// Layout      sums f32 [splits][heads][D] and max_sum [splits][heads] (largest exponent, base 2, and
-//             sum of weights) hold the parts of work-groups that share a kv head. Not touched where
-//             one has all positions.
+//             padding 0; caches [kv_heads][context][D], f16 or int8, as in cache_store.glsl;
+//             table as in rope_angle.glsl. D a multiple of 8.
+// Layout      sums f32 [splits][heads][D] and max_sum [splits][heads] (largest exponent, base 2,
+//             and sum of weights) hold the parts of work-groups that share a kv head. Not touched
+//             where one has all positions.
 // Work-item   the scores of every L-th position for R queries, then the sums of 8 dimensions over
 //             every P-th position.
 // Work-group  one kv head, R = heads / kv_heads queries, x one split: neighbouring blocks of L
@@ -18,18 +19,25 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "cache_mode.h"
 #include "sdpa_token.push.h"
 #include "step_state.h"
 
 layout(local_size_x = 128, local_size_x_id = 0) in;  // L
 layout(constant_id = 1) const uint D = 64;
 layout(constant_id = 2) const uint R = 1;
+layout(constant_id = 3) const uint MODE = CACHE_F16;  // or CACHE_I8, ATTEND_WINDOW, _SOFTCAP
 
 layout(set = 0, binding = 0) coherent buffer Step { uint step[]; };
 layout(set = 0, binding = 1) readonly buffer Qkv { float qkv[]; };
 layout(set = 0, binding = 2) readonly buffer Table { float table[]; };
+// One cache seen as 16 bytes at a time, as eight int8 at a time, and as an int8 one's scales.
 layout(set = 0, binding = 3) buffer KCache { uvec4 k_cache[]; };
+layout(set = 0, binding = 3) buffer KBytes { uvec2 k_bytes[]; };
+layout(set = 0, binding = 3) buffer KScales { float k_scale[]; };
 layout(set = 0, binding = 4) buffer VCache { uvec4 v_cache[]; };
+layout(set = 0, binding = 4) buffer VBytes { uvec2 v_bytes[]; };
+layout(set = 0, binding = 4) buffer VScales { float v_scale[]; };
 layout(set = 0, binding = 5) writeonly buffer Out { vec4 result[]; };
 layout(set = 0, binding = 6) coherent buffer Sums { vec4 sums[]; };
 layout(set = 0, binding = 7) coherent buffer MaxSum { vec2 max_sum[]; };
@@ -38,6 +46,12 @@ layout(push_constant) uniform Push { SdpaTokenPush push; };
 #include "half_pack.glsl"
 #include "rope_angle.glsl"
 
+#define T float
+#include "softcap.glsl"
+
+const uint CACHE = MODE & CACHE_MASK;
+const bool WINDOW = (MODE & ATTEND_WINDOW) != 0;
+const bool SOFTCAP = (MODE & ATTEND_SOFTCAP) != 0;
 const uint L = gl_WorkGroupSize.x;
 const uint D4 = D / 4;
 const uint CHUNKS = D / 8;
@@ -46,16 +60,57 @@ const uint AHEAD = 8;  // loads of a lane in flight
 const float LOWEST = -1e38;
 
 shared vec4 queries[R * D4];  // scaled
-shared vec4 fresh[2 * D4];    // the new key and value, rounded to f16
+shared vec4 fresh[2 * D4];    // the new key and value as the cache has them; int8 without scale
 shared float weights[R * L];
 shared float tops[R * 16];
 shared vec4 parts[R * P * D4];
 shared float part_totals[R * P];
 shared uint finished;
 
+// Eight elements as they lie in a cache; int8 ones are half of it.
+uvec4 load_k(uint chunk) {
+  if (CACHE == CACHE_I8) return k_bytes[chunk].xyxy;
+  return k_cache[chunk];
+}
+
+uvec4 load_v(uint chunk) {
+  if (CACHE == CACHE_I8) return v_bytes[chunk].xyxy;
+  return v_cache[chunk];
+}
+
+vec4 bytes_of(uint w) { return vec4(ivec4(w) << ivec4(24, 16, 8, 0) >> 24); }
+
+uint pack_bytes(vec4 q) {
+  const uvec4 bytes = uvec4(ivec4(q)) & 0xffu;
+  return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
+}
+
 void unpack(uvec4 w, out vec4 low, out vec4 high) {
-  low = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
-  high = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
+  if (CACHE == CACHE_I8) {
+    low = bytes_of(w.x);
+    high = bytes_of(w.y);
+  } else {
+    low = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
+    high = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
+  }
+}
+
+// The scales of the new key and value; the elements in `fresh` become int8.
+vec2 quantize_fresh() {
+  vec2 scale = vec2(0.0);
+  barrier();
+  for (uint row = 0; row < 2; ++row) {
+    vec4 size = vec4(0.0);
+    for (uint i = 0; i < D4; ++i) size = max(size, min(abs(fresh[row * D4 + i]), vec4(3e38)));
+    const float peak = max(max(size.x, size.y), max(size.z, size.w));
+    scale[row] = peak < 1e-30 ? 0.0 : peak * (1.0 / 127.0);
+  }
+  barrier();
+  for (uint i = gl_LocalInvocationIndex; i < 2 * D4; i += L) {
+    const float unit = scale[i / D4];
+    fresh[i] = unit > 0.0 ? roundEven(clamp(fresh[i] / unit, -127.0, 127.0)) : vec4(0.0);
+  }
+  return scale;
 }
 
 // Queries, the new key and the new value into shared memory.
@@ -76,9 +131,10 @@ void prepare(uint kv, uint position) {
       value = value * angle.x + other * angle.y;
     }
     if (vector < R) {
-      queries[i / 4][i % 4] = value * push.scale_log2e;
+      queries[i / 4][i % 4] = value * push.query_scale;
     } else {
-      fresh[i / 4 - R * D4][i % 4] = round_to_half(value);
+      if (CACHE != CACHE_I8) value = round_to_half(vec4(value)).x;
+      fresh[i / 4 - R * D4][i % 4] = value;
     }
   }
 }
@@ -123,17 +179,20 @@ void main() {
   const uint kv = gl_WorkGroupID.y;
   const uint position = step[STEP_INPUT_POS];
   if (step[STEP_TOKEN_COUNT] == 0 || position >= push.context) return;
-  const uint blocks = position / L + 1;
+  const uint oldest = WINDOW ? max(position + 1, push.window) - push.window : 0;
+  const uint blocks = (position - oldest) / L + 1;
   const uint split_blocks = (blocks + push.splits - 1) / push.splits;
   const uint used = (blocks + split_blocks - 1) / split_blocks;
   if (split >= used) return;
-  const uint begin = split * split_blocks * L;
+  const uint begin = oldest + split * split_blocks * L;
   const uint end = min(begin + split_blocks * L, position + 1);
 
   const uint cache = kv * push.context * CHUNKS;
+  const uint scales = push.kv_heads * push.context * D4 + kv * push.context;
   const uint newest = max(position, 1) - 1;  // position of the last old key
   const uint chunk = lane % CHUNKS;
   const uint share = lane / CHUNKS;
+  vec2 fresh_scale = vec2(1.0);
   float top[R];
   float total[R];  // of the positions of this lane's share
   vec4 sum[R * 2];
@@ -148,12 +207,13 @@ void main() {
     const uint k_at = cache + min(p, newest) * CHUNKS;
     uvec4 keys[AHEAD];
     uvec4 values[AHEAD];
-    [[unroll]] for (uint c = 0; c < AHEAD; ++c) keys[c] = k_cache[k_at + min(c, CHUNKS - 1)];
+    [[unroll]] for (uint c = 0; c < AHEAD; ++c) keys[c] = load_k(k_at + min(c, CHUNKS - 1));
     [[unroll]] for (uint i = 0; i < AHEAD; ++i) {
-      values[i] = v_cache[cache + min(base + share + i * P, newest) * CHUNKS + chunk];
+      values[i] = load_v(cache + min(base + share + i * P, newest) * CHUNKS + chunk);
     }
     if (base == begin) {
       prepare(kv, position);
+      if (CACHE == CACHE_I8) fresh_scale = quantize_fresh();
       barrier();
     }
 
@@ -176,9 +236,16 @@ void main() {
       }
       if (first + AHEAD < CHUNKS) {
         [[unroll]] for (uint c = 0; c < AHEAD; ++c) {
-          keys[c] = k_cache[k_at + min(first + AHEAD + c, CHUNKS - 1)];
+          keys[c] = load_k(k_at + min(first + AHEAD + c, CHUNKS - 1));
         }
       }
+    }
+    if (CACHE == CACHE_I8) {
+      const float unit = p >= position ? fresh_scale.x : k_scale[scales + p];
+      [[unroll]] for (uint r = 0; r < R; ++r) score[r] *= unit;
+    }
+    if (SOFTCAP) {
+      [[unroll]] for (uint r = 0; r < R; ++r) score[r] = capped(score[r]) * push.cap_log2e;
     }
     if (base > begin) barrier();  // the weights of the block before have been read
     [[unroll]] for (uint r = 0; r < R; ++r) {
@@ -202,7 +269,7 @@ void main() {
     for (uint first = share; first < live && share < P; first += AHEAD * P) {
       if (first != share) {
         [[unroll]] for (uint i = 0; i < AHEAD; ++i) {
-          values[i] = v_cache[cache + min(base + first + i * P, newest) * CHUNKS + chunk];
+          values[i] = load_v(cache + min(base + first + i * P, newest) * CHUNKS + chunk);
         }
       }
       [[unroll]] for (uint i = 0; i < AHEAD; ++i) {
@@ -213,6 +280,11 @@ void main() {
           if (base + at >= position) {
             low = fresh[D4 + 2 * chunk];
             high = fresh[D4 + 2 * chunk + 1];
+          }
+          if (CACHE == CACHE_I8) {
+            const float unit = base + at >= position ? fresh_scale.y : v_scale[scales + base + at];
+            low *= unit;
+            high *= unit;
           }
           [[unroll]] for (uint r = 0; r < R; ++r) {
             const float weight = weights[r * L + at];
@@ -228,12 +300,24 @@ void main() {
   if (end == position + 1 && lane < 2 * CHUNKS) {
     const uint to = cache + position * CHUNKS + lane % CHUNKS;
     const vec4 low = fresh[2 * lane], high = fresh[2 * lane + 1];
-    const uvec4 packed = uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy),
-                               packHalf2x16(high.zw));
-    if (lane < CHUNKS) {
-      k_cache[to] = packed;
+    const bool is_key = lane < CHUNKS;
+    if (CACHE == CACHE_I8) {
+      const uvec2 packed = uvec2(pack_bytes(low), pack_bytes(high));
+      if (is_key) {
+        k_bytes[to] = packed;
+        k_scale[scales + position] = fresh_scale.x;
+      } else {
+        v_bytes[to] = packed;
+        v_scale[scales + position] = fresh_scale.y;
+      }
     } else {
-      v_cache[to] = packed;
+      const uvec4 packed = uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw),
+                                 packHalf2x16(high.xy), packHalf2x16(high.zw));
+      if (is_key) {
+        k_cache[to] = packed;
+      } else {
+        v_cache[to] = packed;
+      }
     }
   }
   if (share < P) {

@@ -15,7 +15,9 @@ struct SdpaTokenPush {
   uint splits;
   uint rotary_dim;
   uint pair_offset;  /* from a pair's first element to its second: 1 or rotary_dim / 2 */
-  float scale_log2e; /* scale * log2(e) */
+  uint window;       /* keys that the query sees, its own included */
+  float query_scale; /* scale * log2(e), or scale / cap */
+  float cap_log2e;   /* cap * log2(e) */
 };
 
 #ifdef __cplusplus

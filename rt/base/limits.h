@@ -24,6 +24,9 @@ inline constexpr uint32_t kFloorGridAxis = 65535;
 // kernel reads and writes whole 32-element blocks without looking at the tail.
 inline constexpr uint32_t kRowAlign = 32;
 
+// Elements of an attention head; a multiple of 4.
+inline constexpr uint32_t kMaxHeadDim = 256;
+
 // Positions a row of the fine RoPE table covers (see docs/format.md).
 inline constexpr uint32_t kRopeFineRows = 64;
 

@@ -14,8 +14,12 @@ namespace nbl {
 // Errors  device_limit (name = the variant's): more than the device's grid holds.
 Status fold_groups(const Caps& caps, uint64_t groups, KernelCall* call, Error* error);
 
-// The same for `items` work-items in workgroups of call->spec[0], which kernels number with 32
-// bits.
+// The same for `items` work-items, `group_items` of them in each workgroup, which kernels number
+// with 32 bits.
+Status fold_items(const Caps& caps, uint64_t items, uint32_t group_items, KernelCall* call,
+                  Error* error);
+
+// The same for workgroups of call->spec[0].
 Status fold_items(const Caps& caps, uint64_t items, KernelCall* call, Error* error);
 
 }  // namespace nbl

@@ -1,29 +1,34 @@
 #include "rt/kernels/rope_update_cache.h"
 
+#include "rt/kernels/cache_type.h"
 #include "rt/kernels/fold.h"
 #include "rt/kernels/rope.h"
 #include "rt/kernels/variants.h"
-#include "rt/model/model.h"
 #include "spirv/rope_update_cache.push.h"
 
 namespace nbl {
 
 Status call_rope_update_cache(const Caps& caps, const RopeUpdateCacheArgs& args, KernelCall* call,
                               Error* error) {
-  NBL_ASSERT(args.head_dim > 0 && args.head_dim % 4 == 0);
+  NBL_ASSERT(args.head_dim > 0 && args.head_dim % 4 == 0 && args.head_dim <= kMaxHeadDim);
   NBL_ASSERT(args.rotary_dim <= args.head_dim && args.rotary_dim % 2 == 0);
   const uint32_t q_columns = args.heads * args.head_dim;
   const uint32_t kv_columns = args.kv_heads * args.head_dim;
   const uint32_t q_stride = row_stride(q_columns);
   KernelCall made;
-  made.spec_count = 1;
+  made.spec_count = 2;
   made.spec[0] = 64;
+  made.spec[1] = cache_mode(args.cache);
+  const uint32_t group_items = cache_group_items(args.cache, args.head_dim, made.spec[0]);
+  const uint64_t kv_items = uint64_t{args.tokens} * (kv_columns / 2);
+  const uint64_t items = kv_items + uint64_t{args.tokens} * (q_stride / 4);
   NBL_TRY(pick(Family::rope_update_cache, caps, made.spec[0], 0, &made.variant, error));
-  set_push(&made, RopeUpdateCachePush{q_columns, kv_columns, row_stride(q_columns + 2 * kv_columns),
-                                      q_stride, args.head_dim, args.rotary_dim,
-                                      rope_pair_offset(args.rotary_dim, args.half), args.context});
-  const uint64_t row_pairs = (q_stride + 2 * kv_columns) / 2;
-  NBL_TRY(fold_items(caps, args.tokens * row_pairs, &made, error));
+  NBL_TRY(fold_items(caps, items, group_items, &made, error));
+  set_push(&made,
+           RopeUpdateCachePush{q_columns, kv_columns, 2 * kv_columns,
+                               row_stride(q_columns + 2 * kv_columns), q_stride, args.head_dim,
+                               args.rotary_dim, rope_pair_offset(args.rotary_dim, args.half),
+                               args.context, static_cast<uint32_t>(kv_items), group_items});
   *call = made;
   return {};
 }

@@ -1,4 +1,5 @@
-// rope_update_cache: rope of queries and keys, then keys and values into their caches as f16.
+// rope_update_cache: rope of queries and keys, then keys and values into their caches, in their
+// type.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include "rt/base/status.h"
 #include "rt/kernels/call.h"
 #include "rt/kernels/caps.h"
+#include "rt/model/model.h"
 
 namespace nbl {
 
@@ -13,17 +15,17 @@ struct RopeUpdateCacheArgs {
   uint32_t tokens;  // rows the recording has room for
   uint32_t heads;
   uint32_t kv_heads;
-  uint32_t head_dim;    // a multiple of 4
+  uint32_t head_dim;    // a multiple of 4, at most 256
   uint32_t rotary_dim;  // even, at most head_dim
   bool half;            // pairs (i, i + rotary_dim/2) instead of (2i, 2i+1)
   uint32_t context;     // positions the caches have room for; tokens past it are dropped
+  DType cache = DType::f16;
 };
 
 // Bindings  step, qkv, table, q, k cache, v cache.
-// Shapes    qkv f32 [tokens][row_stride((heads + 2 * kv_heads) * head_dim)]: all heads of q, then
-// of
-//           k, then of v. q f32 [tokens][row_stride(heads * head_dim)], its padding written as 0.
-//           table as in rope.h, caches as in update_cache.h.
+// Shapes    qkv f32 [tokens][row_stride((heads + 2 * kv_heads) * head_dim)]: all heads of q,
+//           then of k, then of v. q f32 [tokens][row_stride(heads * head_dim)], its padding
+//           written as 0. table as in rope.h, caches as in update_cache.h.
 // Errors    device_limit.
 Status call_rope_update_cache(const Caps& caps, const RopeUpdateCacheArgs& args, KernelCall* call,
                               Error* error);

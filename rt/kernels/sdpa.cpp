@@ -1,8 +1,9 @@
 #include "rt/kernels/sdpa.h"
 
+#include "rt/base/checked.h"
+#include "rt/kernels/cache_type.h"
 #include "rt/kernels/fold.h"
 #include "rt/kernels/variants.h"
-#include "rt/model/model.h"
 #include "spirv/sdpa.push.h"
 
 namespace nbl {
@@ -27,6 +28,20 @@ Tile tile_of(const Caps& caps, const SdpaArgs& args) {
   return {scalar ? 8u : 64u, static_cast<uint32_t>(div_up(queries, tiles))};
 }
 
+uint32_t mode_of(const SdpaArgs& args) {
+  return cache_mode(args.cache) | (args.window != 0 ? ATTEND_WINDOW : 0u) |
+         (args.softcap > 0 ? ATTEND_SOFTCAP : 0u) | (args.full ? ATTEND_FULL : 0u) |
+         (args.mask_stride != 0 ? ATTEND_MASK : 0u);
+}
+
+// Positions that the queries of a tile look at together, at most.
+uint32_t span_of(const Tile& tile, const SdpaArgs& args) {
+  if (args.window == 0) return args.context;
+  const uint64_t tokens =
+      args.full ? args.tokens : uint64_t{tile.queries} / (args.heads / args.kv_heads) + 1;
+  return static_cast<uint32_t>(min_of(uint64_t{args.context}, args.window + tokens));
+}
+
 uint64_t tile_count(const Tile& tile, const SdpaArgs& args) {
   const uint64_t queries = uint64_t{args.tokens} * (args.heads / args.kv_heads);
   return div_up(queries, uint64_t{tile.queries});
@@ -34,7 +49,8 @@ uint64_t tile_count(const Tile& tile, const SdpaArgs& args) {
 
 void check(const SdpaArgs& args) {
   NBL_ASSERT(args.tokens > 0 && args.kv_heads > 0 && args.heads % args.kv_heads == 0);
-  NBL_ASSERT(args.head_dim > 0 && args.head_dim % 4 == 0 && args.head_dim <= 256);
+  NBL_ASSERT(args.head_dim > 0 && args.head_dim % 4 == 0 && args.head_dim <= kMaxHeadDim);
+  NBL_ASSERT(args.window <= INT32_MAX);
   static_cast<void>(args);
 }
 
@@ -49,7 +65,7 @@ uint32_t sdpa_splits(const Caps& caps, const SdpaArgs& args) {
   const uint64_t groups = tile_count(tile, args) * args.kv_heads;
   const uint64_t wanted = div_up(uint64_t{max_of(caps.lanes, 1u)}, groups * tile.local);
   // A split that never has more than one block does not earn its part in sdpa_combine.
-  const uint64_t useful = div_up(args.context, 2 * kBlockPositions);
+  const uint64_t useful = div_up(span_of(tile, args), 2 * kBlockPositions);
   return static_cast<uint32_t>(
       max_of(uint64_t{1}, min_of(min_of(wanted, useful), uint64_t{kMaxSplits})));
 }
@@ -79,10 +95,13 @@ Status call_sdpa(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error
   made.spec[0] = tile.local;
   made.spec[1] = args.head_dim;
   made.spec[2] = tile.queries;
-  made.spec[3] = kBlockPositions;
-  set_push(&made, SdpaPush{args.tokens, args.heads, args.kv_heads, args.heads / args.kv_heads,
-                           row_stride(args.heads * args.head_dim) / 4, args.context, splits,
-                           args.scale * kLog2E});
+  made.spec[3] = mode_of(args);
+  const bool capped = args.softcap > 0;
+  set_push(&made,
+           SdpaPush{args.tokens, args.heads, args.kv_heads, args.heads / args.kv_heads,
+                    row_stride(args.heads * args.head_dim) / 4, args.context, splits, args.window,
+                    args.mask_stride, capped ? args.scale / args.softcap : args.scale * kLog2E,
+                    args.softcap * kLog2E});
   NBL_TRY(fold_groups(caps, tile_count(tile, args) * args.kv_heads * splits, &made, error));
   *call = made;
   return {};

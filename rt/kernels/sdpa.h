@@ -1,4 +1,4 @@
-// sdpa_with_kv_cache: causal attention over the cache. One dispatch, or two where the context is
+// sdpa_with_kv_cache: attention over the cache. One dispatch, or two where the context is
 // split: sdpa over its parts, then sdpa_combine.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include "rt/base/status.h"
 #include "rt/kernels/call.h"
 #include "rt/kernels/caps.h"
+#include "rt/model/model.h"
 
 namespace nbl {
 
@@ -18,6 +19,11 @@ struct SdpaArgs {
   uint32_t context;     // positions the caches have room for
   float scale;          // of q . k, usually 1 / sqrt(head_dim)
   uint32_t splits = 0;  // parts of the context; 0 = sdpa_splits()
+  DType cache = DType::f16;
+  uint32_t window = 0;       // keys that a query sees, its own included; 0 = all
+  float softcap = 0;         // scores become cap * tanh(score / cap); 0 = as they are
+  bool full = false;         // keys after the query's own are seen too
+  uint32_t mask_stride = 0;  // columns of the mask that is added to the scores; 0 = no mask
 };
 
 // What lies between the two dispatches; nothing where splits is 1.
@@ -31,11 +37,12 @@ uint32_t sdpa_splits(const Caps& caps, const SdpaArgs& args);
 
 SdpaPartialBytes sdpa_partial_bytes(const SdpaArgs& args, uint32_t splits);
 
-// Bindings  step, q, k cache, v cache, out, max_sum. With splits > 1, out is the partial `sums`;
-// with
-//           splits == 1 it is the result, and max_sum is not touched (bind out again).
+// Bindings  step, q, k cache, v cache, out, max_sum, mask. With splits > 1, out is the partial
+//           `sums`; with splits == 1 it is the result, and max_sum is not touched (bind out again).
+//           Without a mask, bind q there.
 // Shapes    q, out f32 [tokens][row_stride(heads * head_dim)]; padding of out is 0. Caches as in
-//           update_cache.h; rows past the last live position are not read.
+//           update_cache.h; rows past the last live position, and before the window, are not read.
+//           mask f32 [context][mask_stride], a row a position.
 // Errors    device_limit.
 Status call_sdpa(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error* error);
 

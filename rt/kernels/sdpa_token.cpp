@@ -1,8 +1,8 @@
 #include "rt/kernels/sdpa_token.h"
 
+#include "rt/kernels/cache_type.h"
 #include "rt/kernels/rope.h"
 #include "rt/kernels/variants.h"
-#include "rt/model/model.h"
 #include "spirv/sdpa_token.push.h"
 #include "spirv/step_state.h"
 
@@ -18,7 +18,8 @@ constexpr float kLog2E = 1.44269504f;
 constexpr const Variant& kVariant = kVariants[static_cast<uint32_t>(VariantId::sdpa_token)];
 
 uint32_t splits_of(const SdpaTokenArgs& args) {
-  return min_of(div_up(args.context, kLanes), kMaxSplits);
+  const uint32_t span = args.window == 0 ? args.context : min_of(args.context, args.window);
+  return min_of(div_up(span, kLanes), kMaxSplits);
 }
 
 // The arrays of sdpa_token.comp, in its order.
@@ -36,7 +37,8 @@ bool sdpa_token_fits(const Caps& caps, const SdpaTokenArgs& args) {
   if (caps.kind != DeviceKind::discrete || (caps.features & kScalarLoads) != 0) return false;
   // A device of the floor's workgroups, and a plan held to the floor, keep the separate kernels.
   if (caps.max_invocations <= kFloorInvocations) return false;
-  if (args.head_dim % 8 != 0 || args.head_dim > 256) return false;
+  if (args.head_dim % 8 != 0 || args.head_dim > kMaxHeadDim) return false;
+  if (args.cache != DType::f16 && args.cache != DType::i8) return false;
   if (args.kv_heads > STEP_COUNTER_COUNT || args.heads > kMaxQueries * args.kv_heads) return false;
   return fits(kVariant, caps, kLanes, shared_bytes(args));
 }
@@ -55,16 +57,20 @@ Status call_sdpa_token(const Caps& caps, const SdpaTokenArgs& args, KernelCall* 
   }
   KernelCall made;
   made.variant = static_cast<uint16_t>(VariantId::sdpa_token);
-  made.spec_count = 3;
+  made.spec_count = 4;
   made.spec[0] = kLanes;
   made.spec[1] = args.head_dim;
   made.spec[2] = args.heads / args.kv_heads;
+  made.spec[3] = cache_mode(args.cache) | (args.window != 0 ? ATTEND_WINDOW : 0u) |
+                 (args.softcap > 0 ? ATTEND_SOFTCAP : 0u);
   made.grid[0] = splits_of(args);
   made.grid[1] = args.kv_heads;
   set_push(&made,
            SdpaTokenPush{args.heads, args.kv_heads, row_stride(args.heads * args.head_dim) / 4,
                          args.context, splits_of(args), args.rotary_dim,
-                         rope_pair_offset(args.rotary_dim, args.half), args.scale * kLog2E});
+                         rope_pair_offset(args.rotary_dim, args.half), args.window,
+                         args.softcap > 0 ? args.scale / args.softcap : args.scale * kLog2E,
+                         args.softcap * kLog2E});
   *call = made;
   return {};
 }

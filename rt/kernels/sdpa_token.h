@@ -19,10 +19,13 @@ struct SdpaTokenArgs {
   bool half;            // pairs (i, i + rotary_dim/2) instead of (2i, 2i+1)
   uint32_t context;     // positions the caches have room for
   float scale;          // of q . k, usually 1 / sqrt(head_dim)
+  DType cache = DType::f16;
+  uint32_t window = 0;  // keys that the query sees, its own included; 0 = all
+  float softcap = 0;    // scores become cap * tanh(score / cap); 0 = as they are
 };
 
 // True where the device is wide and has room for it, and the shape is one that the kernel takes:
-// whole uvec4s of a head, at most 8 queries a kv head and 8 kv heads.
+// whole uvec4s of a head, at most 8 queries a kv head and 8 kv heads, caches of f16 or i8.
 bool sdpa_token_fits(const Caps& caps, const SdpaTokenArgs& args);
 
 // What the parts of the context leave for the last of them to join.

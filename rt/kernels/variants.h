@@ -22,7 +22,6 @@ enum class Family : uint8_t {
   gemm,
   rms_norm,
   rope,
-  update_cache,
   rope_update_cache,
   sdpa,
   sdpa_combine,
@@ -32,7 +31,7 @@ enum class Family : uint8_t {
   copy,
   softmax,
 };
-inline constexpr uint32_t kFamilyCount = 14;
+inline constexpr uint32_t kFamilyCount = 13;
 
 namespace spirv {
 struct VariantFacts {

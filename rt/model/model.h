@@ -23,11 +23,13 @@ struct Model;
 }
 
 enum class Role : uint8_t { input, activation, weight, state };
-enum class DType : uint8_t { u32, f32, f16, q4 };
+enum class DType : uint8_t { u32, f32, f16, q4, i8 };
 
 // How a tensor's elements lie in memory.
-//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). f16 state:
-//              two elements a word.
+//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). KV state
+//              [Hkv, context, D], where context is the plan's: f32; f16, two elements a word; or
+//              i8, four elements a word, followed by f32 scales [Hkv, context]: value = element *
+//              scale, and scale is the row's largest magnitude / 127.
 //   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, padded to an
 //   even
 //              number of tiles; a tile holds its columns 8 at a time, 16 words (one a row) for
@@ -60,12 +62,15 @@ enum class OpKind : uint8_t {
   // x [T, H*D], table f32 [64 + ceil(context/64), R] -> out [T, H*D].  Rotates each head at its
   // position; the table holds (cos, sin) pairs (docs/format.md).
   rope,
-  // x [T, Hkv*D] -> cache f16 [Hkv, context, D].        Writes rows input_pos .. input_pos+T-1.
+  // x [T, Hkv*D] -> cache [Hkv, context, D].            Writes rows input_pos .. input_pos+T-1.
   update_cache,
   // qkv [T, (H+2*Hkv)*D], table -> q [T, H*D], k cache, v cache.  rope of q and k, then
   // update_cache.
   rope_update_cache,
-  // q [T, H*D], k cache, v cache -> out [T, H*D].       Causal softmax(scale * q k^T) v.
+  // q [T, H*D], k cache, v cache, [mask f32 [context, context]] -> out [T, H*D].
+  // softmax(s) v, s = scale * q k^T, then s = softcap * tanh(s / softcap) where softcap is not 0,
+  // then s += mask[p][c]. The row at position p sees positions c <= p, with `full` c < input_pos +
+  // T; with a window only c > p - window. A row whose sums are all -inf is 0.
   sdpa_with_kv_cache,
   // gate [T, F], up [T, F] -> out [T, F].               out = gate / (1 + exp(-gate)) * up
   swiglu,
@@ -106,7 +111,7 @@ inline constexpr std::string_view kOpKindNames[kOpKindCount] = {"embedding_q4gsw
                                                                 "permute",
                                                                 "softmax"};
 inline constexpr std::string_view kRoleNames[] = {"input", "activation", "weight", "state"};
-inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4"};
+inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4", "i8"};
 inline constexpr std::string_view kLayoutNames[] = {"row_major", "q4_t16k8", "q4_rows_linear",
                                                     "q4_rows_embedding"};
 
@@ -151,6 +156,9 @@ struct Op {
   Function function;
   float alpha;
   uint32_t offset;
+  uint32_t window;  // 0 = none
+  float softcap;    // 0 = none
+  bool full;        // not causal
 };
 
 class Model {

@@ -21,25 +21,24 @@ void PrintTo(const Shape& s, std::ostream* out) {
 void fill_random(Random& random, const Shape& shape, uint32_t positions, Caches* caches) {
   for (uint32_t h = 0; h < shape.kv_heads; ++h) {
     for (uint32_t p = 0; p < positions; ++p) {
-      for (uint32_t d = 0; d < shape.head_dim; ++d) {
-        set_half(caches->k, caches->index(h, p, d), f32_to_f16(random.normal()));
-        set_half(caches->v, caches->index(h, p, d), f32_to_f16(random.normal()));
-      }
+      caches->set_row(&caches->k, h, p, random.normals(shape.head_dim));
+      caches->set_row(&caches->v, h, p, random.normals(shape.head_dim));
     }
   }
 }
 
 void expect_random(Gpu* gpu, const Caps& caps, const Shape& shape, uint32_t tokens, uint32_t live,
-                   uint32_t input_pos, uint32_t context, uint32_t splits) {
+                   uint32_t input_pos, uint32_t context, uint32_t splits,
+                   DType cache = DType::f16) {
   Random random(shape.heads * 1000003 + shape.head_dim * 1009 + input_pos * 31 + live);
   const SdpaArgs args{tokens,         shape.heads,
                       shape.kv_heads, shape.head_dim,
                       context,        1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                      splits};
-  Caches caches(shape.kv_heads, context, shape.head_dim);
+                      splits,         cache};
+  Caches caches(shape.kv_heads, context, shape.head_dim, cache);
   fill_random(random, shape, input_pos + live, &caches);
   const auto q = random.normals(size_t{live} * shape.heads * shape.head_dim);
-  expect_attention(gpu, caps, args, caches, q, input_pos, live, all_queries(live, shape.heads));
+  expect_attention(gpu, caps, args, caches, q, {input_pos, live}, all_queries(live, shape.heads));
 }
 
 class Sdpa : public testing::TestWithParam<Shape> {};
@@ -66,6 +65,45 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Sdpa,
                                          Shape{6, 3, 20}, Shape{4, 1, 32}, Shape{9, 3, 64},
                                          Shape{5, 5, 80}, Shape{7, 1, 96}, Shape{10, 2, 128},
                                          Shape{3, 1, 252}, Shape{4, 2, 256}));
+
+struct Sharing {
+  Shape shape;
+  DType cache;
+};
+
+void PrintTo(const Sharing& s, std::ostream* out) {
+  PrintTo(s.shape, out);
+  *out << " " << kDTypeNames[static_cast<size_t>(s.cache)];
+}
+
+class SdpaCacheTypes : public testing::TestWithParam<Sharing> {};
+
+// Every number of queries to a kv head up to 8, 32 of them, and head sizes that are whole words
+// only.
+TEST_P(SdpaCacheTypes, attend_alike) {
+  NBL_REQUIRE_GPU(gpu);
+  Caps wide = gpu->floor_of_caps();
+  wide.kind = DeviceKind::discrete;
+  const auto& [shape, cache] = GetParam();
+  for (const Caps& caps : {gpu->caps(), gpu->floor_of_caps()}) {
+    expect_random(gpu, caps, shape, 1, 1, 130, 150, 1, cache);
+    expect_random(gpu, caps, shape, 1, 1, 130, 131, 3, cache);
+  }
+  expect_random(gpu, wide, shape, 5, 5, 62, 67, 2, cache);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, SdpaCacheTypes,
+    testing::Values(Sharing{{8, 8, 64}, DType::f32}, Sharing{{8, 4, 32}, DType::i8},
+                    Sharing{{6, 2, 80}, DType::f32}, Sharing{{8, 2, 96}, DType::i8},
+                    Sharing{{10, 2, 128}, DType::f32}, Sharing{{6, 1, 256}, DType::i8},
+                    Sharing{{14, 2, 64}, DType::i8}, Sharing{{8, 1, 128}, DType::i8},
+                    Sharing{{32, 1, 64}, DType::f16}, Sharing{{32, 1, 32}, DType::i8},
+                    Sharing{{32, 1, 80}, DType::f32}, Sharing{{5, 1, 4}, DType::i8},
+                    Sharing{{3, 1, 12}, DType::f32}, Sharing{{7, 7, 20}, DType::i8},
+                    Sharing{{6, 2, 36}, DType::i8}, Sharing{{4, 2, 68}, DType::f32},
+                    Sharing{{6, 3, 100}, DType::i8}, Sharing{{2, 1, 252}, DType::f32},
+                    Sharing{{2, 1, 252}, DType::i8}, Sharing{{7, 1, 68}, DType::f16}));
 
 TEST(SdpaTiles, of_every_kind_of_device_agree_with_the_reference) {
   NBL_REQUIRE_GPU(gpu);
@@ -97,7 +135,7 @@ TEST(SdpaExponents, neither_overflow_nor_vanish) {
     auto q = random.normals(3 * shape.heads * shape.head_dim);
     for (size_t i = 0; i < q.size(); i += shape.head_dim)
       q[i] = size;
-    expect_attention(gpu, gpu->caps(), args, caches, q, 140, 3, all_queries(3, shape.heads),
+    expect_attention(gpu, gpu->caps(), args, caches, q, {140, 3}, all_queries(3, shape.heads),
                      kAttentionError + std::fabs(size) * 1e-6);
   }
 }
@@ -146,6 +184,17 @@ TEST(SdpaLimits, too_small_a_device_is_refused_by_name) {
   EXPECT_EQ(call_sdpa(caps, args, &call, &error).code(), Code::device_limit);
   EXPECT_EQ(call.variant, 77);
   EXPECT_STREQ(error.name, "sdpa_wide");
+}
+
+TEST(SdpaSplits, follow_the_window) {
+  Caps caps = floor_caps();
+  caps.lanes = 1u << 30;
+  SdpaArgs args{1, 32, 8, 64, 65536, 0.125f};
+  EXPECT_EQ(sdpa_splits(caps, args), 64u);
+  args.window = 512;
+  EXPECT_EQ(sdpa_splits(caps, args), 5u);
+  args.window = 1;
+  EXPECT_EQ(sdpa_splits(caps, args), 1u);
 }
 
 TEST(SdpaGrid, folds_where_an_axis_cannot_hold_it) {

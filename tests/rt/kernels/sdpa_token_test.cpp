@@ -15,11 +15,16 @@ namespace {
 struct Case {
   uint32_t heads, kv_heads, head_dim, rotary_dim, context, input_pos;
   bool half;
+  DType cache = DType::f16;
+  uint32_t window = 0;
+  float softcap = 0;
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
   *out << "H" << c.heads << "/" << c.kv_heads << " D" << c.head_dim << " R" << c.rotary_dim
-       << " at " << c.input_pos << (c.half ? " half" : "");
+       << " at " << c.input_pos << (c.half ? " half " : " ")
+       << kDTypeNames[static_cast<size_t>(c.cache)] << " window " << c.window << " cap "
+       << c.softcap;
 }
 
 Caps wide_caps(const Gpu& gpu) {
@@ -31,7 +36,8 @@ Caps wide_caps(const Gpu& gpu) {
 }
 
 SdpaTokenArgs args_of(const Case& c) {
-  return {c.heads, c.kv_heads, c.head_dim, c.rotary_dim, c.half, c.context, 0.2f};
+  return {c.heads,   c.kv_heads, c.head_dim, c.rotary_dim, c.half,
+          c.context, 0.2f,       c.cache,    c.window,     c.softcap};
 }
 
 std::vector<uint32_t> step_of(uint32_t input_pos, uint32_t live) {
@@ -41,17 +47,17 @@ std::vector<uint32_t> step_of(uint32_t input_pos, uint32_t live) {
 }
 
 struct Data {
-  explicit Data(const Case& c) : caches(c.kv_heads, c.context, c.head_dim) {
+  explicit Data(const Case& c) : caches(c.kv_heads, c.context, c.head_dim, c.cache) {
     Random random(c.heads * 100 + c.input_pos);
     const uint32_t columns = (c.heads + 2 * c.kv_heads) * c.head_dim;
     qkv = activation_words(random.normals(columns), 1, columns, NAN);
     table = words_of(rope_table(c.context, c.rotary_dim, 1e4));
+    // What lies before the window stays NaN.
+    const uint32_t hidden = c.input_pos + 1 - std::min(c.input_pos + 1, c.window);
     for (uint32_t h = 0; h < c.kv_heads; ++h) {
-      for (uint32_t i = 0; i < c.input_pos * c.head_dim / 2; ++i) {
-        const std::vector<float> pair = random.normals(4);
-        const size_t word = caches.index(h, 0, 0) / 2 + i;
-        caches.k[word] = f32_to_f16(pair[0]) | uint32_t{f32_to_f16(pair[1])} << 16;
-        caches.v[word] = f32_to_f16(pair[2]) | uint32_t{f32_to_f16(pair[3])} << 16;
+      for (uint32_t p = c.window == 0 ? 0 : hidden; p < c.input_pos; ++p) {
+        caches.set_row(&caches.k, h, p, random.normals(c.head_dim));
+        caches.set_row(&caches.v, h, p, random.normals(c.head_dim));
       }
     }
   }
@@ -74,6 +80,20 @@ void run_token(Gpu* gpu, const Case& c, Data& data, std::vector<uint32_t>& step,
             "");
 }
 
+// Puts one row of both caches of `from` into *to.
+void copy_row(const Caches& from, uint32_t head, uint32_t position, Caches* to) {
+  const size_t words = from.head_dim / (from.type == DType::i8 ? 4 : 2);
+  const size_t at = (size_t{head} * from.context + position) * words;
+  for (size_t i = at; i < at + words; ++i) {
+    to->k[i] = from.k[i];
+    to->v[i] = from.v[i];
+  }
+  if (from.type != DType::i8) return;
+  const size_t scale = from.scale_index(head, position);
+  to->k[scale] = from.k[scale];
+  to->v[scale] = from.v[scale];
+}
+
 class SdpaToken : public testing::TestWithParam<Case> {};
 
 TEST_P(SdpaToken, matches_the_separate_kernels_and_float64) {
@@ -91,36 +111,42 @@ TEST_P(SdpaToken, matches_the_separate_kernels_and_float64) {
 
   std::vector<uint32_t> q(row_stride(columns), kPoison);
   Caches caches = before.caches;
-  const RopeUpdateCacheArgs rope{1,      c.heads,  c.kv_heads, c.head_dim, c.rotary_dim,
-                                 c.half, c.context};
+  const RopeUpdateCacheArgs rope{1,      c.heads,   c.kv_heads, c.head_dim, c.rotary_dim,
+                                 c.half, c.context, c.cache};
   KernelCall call;
   ASSERT_TRUE(call_rope_update_cache(gpu->caps(), rope, &call, nullptr).ok());
   ASSERT_EQ(gpu->run(call, {reads(step), reads(data.qkv), reads(data.table), writes(q),
                             writes(caches.k), writes(caches.v)}),
             "");
-  EXPECT_EQ(data.caches.v, caches.v);
+  if (c.cache == DType::f16) {
+    EXPECT_EQ(data.caches.v, caches.v);
+  }
   const std::vector<float> queries = live_rows(q, 1, columns);
-  std::vector<double> keys;
-  std::vector<float> fused_keys;
-  for (uint32_t h = 0; h < c.kv_heads; ++h) {
-    for (uint32_t p = 0; p < c.context; ++p) {
+  std::vector<double> rows;
+  std::vector<float> fused_rows;
+  for (const auto& [separate, fused] :
+       {std::pair(&caches.k, &data.caches.k), std::pair(&caches.v, &data.caches.v)}) {
+    for (uint32_t h = 0; h < c.kv_heads; ++h) {
       for (uint32_t d = 0; d < c.head_dim; ++d) {
-        const size_t at = caches.index(h, p, d);
-        if (p == c.input_pos) {
-          keys.push_back(half_value(half_at(caches.k, at)));
-          fused_keys.push_back(half_value(half_at(data.caches.k, at)));
-        } else {
-          ASSERT_EQ(half_at(data.caches.k, at), half_at(before.caches.k, at));
-        }
+        rows.push_back(caches.value(*separate, h, c.input_pos, d));
+        fused_rows.push_back(static_cast<float>(caches.value(*fused, h, c.input_pos, d)));
       }
     }
   }
-  // Contractions may differ by a float32 rounding, which rarely moves a half by a step.
-  EXPECT_LT(relative_error(keys, fused_keys), 1.0 / 4096);
+  // Contractions may differ by a float32 rounding, which rarely moves an element by a step.
+  EXPECT_LT(relative_error(rows, fused_rows), c.cache == DType::i8 ? 1.0 / 256 : 1.0 / 4096);
+  Caches untouched = data.caches;
+  for (uint32_t h = 0; h < c.kv_heads; ++h) {
+    copy_row(before.caches, h, c.input_pos, &untouched);
+  }
+  EXPECT_EQ(untouched.k, before.caches.k) << "another row was written";
+  EXPECT_EQ(untouched.v, before.caches.v) << "another row was written";
 
-  const SdpaArgs args{1, c.heads, c.kv_heads, c.head_dim, c.context, 0.2f};
+  SdpaArgs args{1, c.heads, c.kv_heads, c.head_dim, c.context, 0.2f};
+  args.window = c.window;
+  args.softcap = c.softcap;
   const auto want =
-      reference_attention(args, data.caches, queries, c.input_pos, all_queries(1, c.heads));
+      reference_attention(args, data.caches, queries, {c.input_pos, 1}, all_queries(1, c.heads));
   EXPECT_LT(relative_error(want, live_rows(out, 1, columns)), kAttentionError);
 }
 
@@ -132,6 +158,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{32, 8, 64, 64, 2500, 2100, true}, Case{6, 6, 48, 48, 300, 200, false},
                     Case{4, 2, 128, 64, 4500, 4300, true}, Case{3, 3, 40, 20, 700, 699, false},
                     Case{2, 1, 256, 256, 300, 140, false}, Case{8, 1, 32, 32, 400, 300, false}));
+
+INSTANTIATE_TEST_SUITE_P(Modes, SdpaToken,
+                         testing::Values(Case{9, 3, 64, 64, 130, 0, false, DType::i8},
+                                         Case{9, 3, 64, 64, 2500, 2100, true, DType::i8},
+                                         Case{5, 1, 8, 8, 300, 130, false, DType::i8},
+                                         Case{2, 1, 256, 128, 300, 299, false, DType::i8},
+                                         Case{6, 2, 64, 64, 2500, 2100, false, DType::f16, 1},
+                                         Case{6, 2, 64, 64, 2500, 2100, false, DType::f16, 129},
+                                         Case{6, 2, 64, 64, 2500, 700, false, DType::f16, 1000},
+                                         Case{6, 2, 64, 64, 2500, 2100, false, DType::i8, 1000},
+                                         Case{6, 2, 64, 64, 300, 200, false, DType::f16, 0, 2},
+                                         Case{7, 1, 40, 20, 700, 699, true, DType::i8, 333, 30}));
 
 TEST(SdpaTokenSteps, a_step_without_a_token_writes_nothing) {
   NBL_REQUIRE_GPU(gpu);
@@ -158,6 +196,11 @@ TEST(SdpaTokenChoice, only_wide_devices_and_shapes_that_fit_take_it) {
   SdpaTokenArgs odd = args;
   odd.head_dim = 36;
   EXPECT_FALSE(sdpa_token_fits(caps, odd));
+  odd = args;
+  odd.cache = DType::f32;
+  EXPECT_FALSE(sdpa_token_fits(caps, odd));
+  odd.cache = DType::i8;
+  EXPECT_TRUE(sdpa_token_fits(caps, odd));
   odd = args;
   odd.kv_heads = 16;
   EXPECT_FALSE(sdpa_token_fits(caps, odd));
