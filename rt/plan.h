@@ -88,6 +88,7 @@ struct Dispatch {
   Binding bindings[kMaxBindings];
   uint64_t bytes;               // read and written by a full step, caches not counted
   uint64_t bytes_per_position;  // of the caches, for each live position
+  uint32_t most_positions;      // of the caches that a step reads, however many are live
 };
 
 // An activation or a kernel's scratch, alive from the dispatch that writes it to the last that

@@ -1,6 +1,7 @@
 // From the timestamps of a step to the times of its dispatches.
 #include "rt/timings.h"
 
+#include "rt/base/checked.h"
 #include "rt/base/ticks.h"
 #include "rt/engine.h"
 #include "rt/kernels/variants.h"
@@ -21,7 +22,7 @@ void describe_dispatch(const Model& model, const Dispatch& d, uint32_t positions
     t->local_size[axis] = local[axis];
     t->global_size[axis] = uint64_t{d.call.grid[axis]} * local[axis];
   }
-  t->bytes = d.bytes + d.bytes_per_position * positions;
+  t->bytes = d.bytes + d.bytes_per_position * min_of(positions, d.most_positions);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "rt/model/check.h"
 
 #include "rt/base/checked.h"
+#include "rt/model/cache.h"
 #include "schema_generated.h"
 
 namespace nbl {
@@ -188,14 +189,15 @@ Status check_tensors(const Model& model, Error* error) {
         }
         break;
       case Role::state:
-        if (t.dtype != DType::f16 || t.rank != 3) {
-          return fail(error, Code::bad_tensor, i, t.name, t.rank, 3);
+        if (t.rank != 3) return fail(error, Code::bad_tensor, i, t.name, t.rank, 3);
+        if (!is_cache_type(t.dtype)) {
+          return fail(error, Code::unknown_layout, i, kDTypeNames[static_cast<size_t>(t.dtype)]);
         }
         if (t.shape[1] != model.context_length()) {
           return fail(error, Code::bad_tensor, i, t.name, t.shape[1], model.context_length());
         }
-        if (t.shape[2] % 4 != 0) {
-          return fail(error, Code::bad_tensor, i, t.name, t.shape[2], 4);
+        if (t.shape[2] % 4 != 0 || t.shape[2] > kMaxHeadDim) {
+          return fail(error, Code::bad_head_dim, i, t.name, t.shape[2], kMaxHeadDim);
         }
         break;
     }

@@ -5,7 +5,6 @@
 namespace nbl {
 namespace {
 
-constexpr uint32_t kMaxHeadDim = 256;
 constexpr uint32_t kMaxHeads = 1024;
 
 // Reads the operands of one op and remembers the first thing that is wrong with them.
@@ -34,13 +33,14 @@ class Operands {
     return input(slot, Role::activation, DType::f32, 2).columns();
   }
   uint32_t result(uint32_t slot) { return output(slot, Role::activation, DType::f32, 2).columns(); }
+  // A KV cache; check_tensors() has seen to its type and rank.
+  Tensor cache_input(uint32_t slot) { return cache(op_.inputs[slot]); }
+  Tensor cache_output(uint32_t slot) { return cache(op_.outputs[slot]); }
   // The length of an f32 vector.
   uint32_t vector(uint32_t slot) { return input(slot, Role::weight, DType::f32, 1).columns(); }
 
-  void require(bool holds, uint64_t value, uint64_t limit) {
-    if (!holds && status_.ok()) {
-      status_ = fail(error_, Code::bad_op, index_, op_.name, value, limit);
-    }
+  void require(bool holds, uint64_t value, uint64_t limit, Code code = Code::bad_op) {
+    if (!holds && status_.ok()) status_ = fail(error_, code, index_, op_.name, value, limit);
   }
   void equal(uint64_t value, uint64_t expected) { require(value == expected, value, expected); }
 
@@ -55,6 +55,12 @@ class Operands {
     const Tensor t = model_.tensor(static_cast<uint32_t>(tensor));
     require(t.role == role && t.dtype == dtype && t.rank == rank, t.rank, rank);
     return status_.ok() ? t : nothing;
+  }
+
+  Tensor cache(int32_t tensor) {
+    const bool there = tensor >= 0;
+    const DType dtype = there ? model_.tensor(static_cast<uint32_t>(tensor)).dtype : DType::f16;
+    return operand(tensor, Role::state, dtype, 3);
   }
 
   const Model& model_;
@@ -74,8 +80,8 @@ bool finite(float value) {
 
 void check_heads(Operands* in, const Op& op) {
   in->require(op.heads > 0 && op.heads <= kMaxHeads, op.heads, kMaxHeads);
-  in->require(op.head_dim > 0 && op.head_dim <= kMaxHeadDim, op.head_dim, kMaxHeadDim);
-  in->require(op.head_dim % 4 == 0, op.head_dim, 4);
+  in->require(op.head_dim > 0 && op.head_dim <= kMaxHeadDim && op.head_dim % 4 == 0, op.head_dim,
+              kMaxHeadDim, Code::bad_head_dim);
 }
 
 void check_group(Operands* in, const Op& op) {
@@ -87,6 +93,31 @@ void check_group(Operands* in, const Op& op) {
 void check_cache(Operands* in, const Op& op, const Tensor& cache) {
   in->equal(cache.shape[0], op.kv_heads);
   in->equal(cache.shape[2], op.head_dim);
+}
+
+// Both caches of an attention; the kernels know one type.
+void check_caches(Operands* in, const Op& op, const Tensor& keys, const Tensor& values) {
+  check_cache(in, op, keys);
+  check_cache(in, op, values);
+  in->equal(static_cast<uint64_t>(values.dtype), static_cast<uint64_t>(keys.dtype));
+}
+
+void check_attention(Operands* in, const Op& op, uint32_t context) {
+  in->count(3, 4, 1);
+  check_group(in, op);
+  in->require(positive(op.scale), 0, 1);
+  in->equal(in->activation(0), uint64_t{op.heads} * op.head_dim);
+  in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
+  check_caches(in, op, in->cache_input(1), in->cache_input(2));
+  // Scores are divided by the cap, and the cap is multiplied by log2(e).
+  in->require(op.softcap == 0 || (positive(op.softcap) && positive(op.scale / op.softcap) &&
+                                  positive(2 * op.softcap)),
+              0, 1);
+  if (in->has(3)) {
+    const Tensor mask = in->input(3, Role::weight, DType::f32, 2);
+    in->equal(mask.shape[0], context);
+    in->equal(mask.shape[1], context);
+  }
 }
 
 void check_table(Operands* in, const Op& op, uint32_t context) {
@@ -192,7 +223,7 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       break;
     case OpKind::update_cache: {
       in->count(1, 1, 1);
-      const Tensor cache = in->output(0, Role::state, DType::f16, 3);
+      const Tensor cache = in->cache_output(0);
       in->equal(in->activation(0), uint64_t{cache.shape[0]} * cache.shape[2]);
       break;
     }
@@ -203,18 +234,11 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       const uint64_t heads = uint64_t{op.heads} + 2 * uint64_t{op.kv_heads};
       in->equal(in->activation(0), heads * op.head_dim);
       in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
-      check_cache(in, op, in->output(1, Role::state, DType::f16, 3));
-      check_cache(in, op, in->output(2, Role::state, DType::f16, 3));
+      check_caches(in, op, in->cache_output(1), in->cache_output(2));
       break;
     }
     case OpKind::sdpa_with_kv_cache:
-      in->count(3, 3, 1);
-      check_group(in, op);
-      in->require(positive(op.scale), 0, 1);
-      in->equal(in->activation(0), uint64_t{op.heads} * op.head_dim);
-      in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
-      check_cache(in, op, in->input(1, Role::state, DType::f16, 3));
-      check_cache(in, op, in->input(2, Role::state, DType::f16, 3));
+      check_attention(in, op, model.context_length());
       break;
     case OpKind::swiglu:
     case OpKind::add:

@@ -73,6 +73,9 @@ Op Model::op(uint32_t index) const {
   op.function = from_name<Function>(o->function(), kFunctionNames);
   op.alpha = o->alpha();
   op.offset = o->offset();
+  op.window = o->window();
+  op.softcap = o->softcap();
+  op.full = o->full();
   return op;
 }
 

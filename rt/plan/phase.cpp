@@ -137,6 +137,13 @@ Binding PhaseBuilder::cache(int32_t tensor, bool write) const {
           state_bytes(model_.tensor(id), plan_.options.context)};
 }
 
+// The rows of a mask that the planned context can reach.
+Binding PhaseBuilder::mask_rows(int32_t tensor) const {
+  const uint32_t segment = static_cast<uint32_t>(model_.tensor(static_cast<uint32_t>(tensor)).data);
+  const uint64_t bytes = uint64_t{plan_.options.context} * model_.context_length() * 4;
+  return {Operand::segment, true, false, segment, 0, 0, bytes};
+}
+
 // The window from `row` on: what the device's binding range, the parts that the segments are cut
 // into, and the caller's limit leave.
 Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t most_rows,

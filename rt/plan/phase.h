@@ -66,6 +66,7 @@ class PhaseBuilder {
   Binding value(uint32_t id, bool write) const;
   Binding whole_weight(int32_t tensor) const;
   Binding cache(int32_t tensor, bool write) const;
+  Binding mask_rows(int32_t tensor) const;
 
   const Model& model_;
   const Plan& plan_;

@@ -8,6 +8,7 @@
 #include "rt/kernels/sdpa.h"
 #include "rt/kernels/sdpa_token.h"
 #include "rt/kernels/update_cache.h"
+#include "rt/model/cache.h"
 #include "rt/plan/phase.h"
 #include "rt/plan/place.h"
 
@@ -18,14 +19,22 @@ uint32_t id_of(int32_t tensor) {
   return static_cast<uint32_t>(tensor);
 }
 
-SdpaTokenArgs sdpa_token_args(const Op& rope, const Op& sdpa, uint32_t context) {
+// A window as wide as the context hides nothing.
+uint32_t window_of(const Op& sdpa, uint32_t context) {
+  return sdpa.window < context ? sdpa.window : 0;
+}
+
+SdpaTokenArgs sdpa_token_args(const Op& rope, const Op& sdpa, DType cache, uint32_t context) {
   return {.heads = rope.heads,
           .kv_heads = rope.kv_heads,
           .head_dim = rope.head_dim,
           .rotary_dim = rope.rotary_dim,
           .half = rope.rope_half,
           .context = context,
-          .scale = sdpa.scale};
+          .scale = sdpa.scale,
+          .cache = cache,
+          .window = window_of(sdpa, context),
+          .softcap = sdpa.softcap};
 }
 
 }  // namespace
@@ -163,13 +172,16 @@ Status PhaseBuilder::add_cache(const Op& op, Error* error) {
   const UpdateCacheArgs args{.tokens = tokens_,
                              .kv_heads = state.shape[0],
                              .head_dim = state.shape[2],
-                             .context = plan_.options.context};
+                             .context = plan_.options.context,
+                             .cache = state.dtype};
   KernelCall call;
   NBL_TRY(call_update_cache(plan_.caps, args, &call, error));
   Dispatch* dispatch = open(call);
   bind(dispatch, step(false));
-  bind(dispatch, value(id_of(op.inputs[0]), false));
-  bind(dispatch, cache(op.outputs[0], true));
+  for (uint32_t i = 0; i < 2; ++i)
+    bind(dispatch, value(id_of(op.inputs[0]), false));
+  for (uint32_t i = 0; i < 3; ++i)
+    bind(dispatch, cache(op.outputs[0], true));
   close(dispatch);
   return {};
 }
@@ -181,7 +193,8 @@ Status PhaseBuilder::add_rope_cache(const Op& op, Error* error) {
                                  .head_dim = op.head_dim,
                                  .rotary_dim = op.rotary_dim,
                                  .half = op.rope_half,
-                                 .context = plan_.options.context};
+                                 .context = plan_.options.context,
+                                 .cache = model_.tensor(id_of(op.outputs[1])).dtype};
   KernelCall call;
   NBL_TRY(call_rope_update_cache(plan_.caps, args, &call, error));
   const uint32_t out = define(op.outputs[0], tokens_, op.heads * op.head_dim);
@@ -202,7 +215,7 @@ bool PhaseBuilder::joins_sdpa(uint32_t index, const Op& rope) const {
   if (tokens_ != 1 || index + 1 >= model_.op_count()) return false;
   const Op sdpa = model_.op(index + 1);
   if (sdpa.kind != OpKind::sdpa_with_kv_cache || sdpa.heads != rope.heads ||
-      sdpa.kv_heads != rope.kv_heads || sdpa.head_dim != rope.head_dim) {
+      sdpa.kv_heads != rope.kv_heads || sdpa.head_dim != rope.head_dim || sdpa.inputs[3] >= 0) {
     return false;
   }
   for (uint32_t i = 0; i < 3; ++i) {
@@ -213,11 +226,13 @@ bool PhaseBuilder::joins_sdpa(uint32_t index, const Op& rope) const {
       if (input == rope.outputs[0]) return false;
     }
   }
-  return sdpa_token_fits(plan_.caps, sdpa_token_args(rope, sdpa, plan_.options.context));
+  const DType cache = model_.tensor(id_of(rope.outputs[1])).dtype;
+  return sdpa_token_fits(plan_.caps, sdpa_token_args(rope, sdpa, cache, plan_.options.context));
 }
 
 Status PhaseBuilder::add_sdpa_token(const Op& rope, const Op& sdpa, Error* error) {
-  const SdpaTokenArgs args = sdpa_token_args(rope, sdpa, plan_.options.context);
+  const DType cache_type = model_.tensor(id_of(rope.outputs[1])).dtype;
+  const SdpaTokenArgs args = sdpa_token_args(rope, sdpa, cache_type, plan_.options.context);
   KernelCall call;
   NBL_TRY(call_sdpa_token(plan_.caps, args, &call, error));
   const uint32_t out = define(sdpa.outputs[0], tokens_, rope.heads * rope.head_dim);
@@ -235,18 +250,26 @@ Status PhaseBuilder::add_sdpa_token(const Op& rope, const Op& sdpa, Error* error
   bind(dispatch, value(max_sum, true));
   for (uint32_t i = 3; i < 5; ++i)
     dispatch->bindings[i].read = true;
-  dispatch->bytes_per_position = uint64_t{rope.kv_heads} * rope.head_dim * 2 * 2;
+  dispatch->bytes_per_position =
+      uint64_t{rope.kv_heads} * cache_row_bytes(cache_type, rope.head_dim) * 2;
+  dispatch->most_positions = args.window == 0 ? args.context : args.window;
   close(dispatch);
   return {};
 }
 
 Status PhaseBuilder::add_sdpa(const Op& op, Error* error) {
+  const DType cache_type = model_.tensor(id_of(op.inputs[1])).dtype;
   SdpaArgs args{.tokens = tokens_,
                 .heads = op.heads,
                 .kv_heads = op.kv_heads,
                 .head_dim = op.head_dim,
                 .context = plan_.options.context,
-                .scale = op.scale};
+                .scale = op.scale,
+                .cache = cache_type,
+                .window = window_of(op, plan_.options.context),
+                .softcap = op.softcap,
+                .full = op.full && tokens_ > 1,
+                .mask_stride = op.inputs[3] >= 0 ? model_.context_length() : 0};
   args.splits = sdpa_splits(plan_.caps, args);
   const uint32_t out = define(op.outputs[0], tokens_, op.heads * op.head_dim);
   uint32_t sums = out;
@@ -265,7 +288,16 @@ Status PhaseBuilder::add_sdpa(const Op& op, Error* error) {
   bind(dispatch, cache(op.inputs[2], false));
   bind(dispatch, value(sums, true));
   bind(dispatch, value(max_sum, true));
-  dispatch->bytes_per_position = uint64_t{op.kv_heads} * op.head_dim * 2 * 2;
+  bind(dispatch, op.inputs[3] >= 0 ? mask_rows(op.inputs[3]) : value(id_of(op.inputs[0]), false));
+  dispatch->bytes_per_position =
+      uint64_t{op.kv_heads} * cache_row_bytes(cache_type, op.head_dim) * 2;
+  dispatch->most_positions = args.window == 0 ? args.context : args.window + tokens_ - 1;
+  if (args.mask_stride != 0) {
+    // A step reads a row of the mask for each token.
+    const uint64_t unread = uint64_t{args.context - tokens_} * args.mask_stride * 4;
+    dispatch->bytes -= unread;
+    weight_bytes_ -= unread;
+  }
   close(dispatch);
   if (args.splits == 1) return {};
   NBL_TRY(call_sdpa_combine(plan_.caps, args, &call, error));

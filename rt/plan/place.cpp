@@ -1,6 +1,7 @@
 #include "rt/plan/place.h"
 
 #include "rt/base/checked.h"
+#include "rt/model/cache.h"
 #include "spirv/texture.h"
 
 namespace nbl {
@@ -230,7 +231,8 @@ Status choose_type(const Plan& plan, Block* block, Error* error) {
 }  // namespace
 
 uint64_t state_bytes(const Tensor& state, uint32_t context) {
-  return uint64_t{state.shape[0]} * context * state.shape[2] * 2;
+  const uint64_t rows = uint64_t{state.shape[0]} * context;
+  return rows * cache_row_bytes(state.dtype, state.shape[2]);
 }
 
 bool in_image(const Model& model, const Plan& plan, uint32_t segment) {

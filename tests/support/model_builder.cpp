@@ -62,8 +62,13 @@ int32_t ModelBuilder::rope_table(uint32_t rotary_dim) {
               segment(uint64_t{rows} * rotary_dim * 4),
               -1});
 }
-int32_t ModelBuilder::cache(uint32_t kv_heads, uint32_t head_dim) {
-  return add({"state", "f16", "row_major", {kv_heads, context_, head_dim}});
+int32_t ModelBuilder::cache(uint32_t kv_heads, uint32_t head_dim, DType type) {
+  const std::string dtype = name_of(kDTypeNames[static_cast<size_t>(type)]);
+  return add({"state", dtype, "row_major", {kv_heads, context_, head_dim}});
+}
+int32_t ModelBuilder::mask() {
+  const uint64_t bytes = uint64_t{context_} * context_ * 4;
+  return add({"weight", "f32", "row_major", {context_, context_}, 0, segment(bytes), -1});
 }
 
 int32_t ModelBuilder::norm(int32_t x, uint32_t heads) {
@@ -132,8 +137,8 @@ int32_t ModelBuilder::linear(int32_t x, uint32_t rows, uint32_t group, bool norm
 int32_t ModelBuilder::layer_attention(const Decoder& d, int32_t x, int32_t table) {
   const uint32_t width = d.heads * d.head_dim;
   const uint32_t kv = d.kv_heads * d.head_dim;
-  const int32_t k_cache = cache(d.kv_heads, d.head_dim);
-  const int32_t v_cache = cache(d.kv_heads, d.head_dim);
+  const int32_t k_cache = cache(d.kv_heads, d.head_dim, d.cache);
+  const int32_t v_cache = cache(d.kv_heads, d.head_dim, d.cache);
   const OpSpec shape{.heads = d.heads, .kv_heads = d.kv_heads, .head_dim = d.head_dim};
   int32_t q = -1;
   if (d.fused) {
@@ -167,6 +172,10 @@ int32_t ModelBuilder::layer_attention(const Decoder& d, int32_t x, int32_t table
   OpSpec sdpa = shape;
   sdpa.kind = OpKind::sdpa_with_kv_cache;
   sdpa.inputs = {q, k_cache, v_cache};
+  if (d.mask) sdpa.inputs.push_back(mask());
+  sdpa.window = d.window;
+  sdpa.softcap = d.softcap;
+  sdpa.full = d.full;
   sdpa.outputs = {attended};
   op(sdpa);
   const int32_t out = linear(attended, d.dim, d.group, false, d.fused ? x : -1, false, false);
@@ -223,6 +232,7 @@ void ModelBuilder::decoder(const Decoder& d) {
 
 void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
   constexpr uint32_t kGroups[] = {8, 16, 32, 64, 128, 256};
+  constexpr DType kCaches[] = {DType::f16, DType::f32, DType::i8};
   const auto format = [&] {
     return Q4Format{static_cast<Layout>(1 + random->below(3)), kGroups[random->below(6)],
                     random->below(2) == 0};
@@ -280,7 +290,12 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
                         .kv_heads = 1u << random->below(3),
                         .head_dim = 4 + 4 * random->below(8),
                         .group = group,
-                        .fused = random->below(2) == 0};
+                        .fused = random->below(2) == 0,
+                        .cache = kCaches[random->below(3)],
+                        .window = random->below(2) == 0 ? 0 : 1 + random->below(2 * context_),
+                        .softcap = random->below(2) == 0 ? 0.0f : 30.0f,
+                        .full = random->below(2) == 0,
+                        .mask = random->below(3) == 0};
         alive.push_back(layer_attention(d, x, rope_table(d.head_dim)));
         break;
       }
@@ -315,7 +330,8 @@ Model ModelBuilder::build() {
     ops.push_back(fb::CreateOpDirect(
         b, kind.c_str(), name.c_str(), &op.inputs, &op.outputs, 1e-5f, 0.25f, op.heads, op.kv_heads,
         op.head_dim, op.head_dim, false, op.swiglu, op.last_row,
-        function.empty() ? nullptr : function.c_str(), op.alpha, op.offset));
+        function.empty() ? nullptr : function.c_str(), op.alpha, op.offset, op.window,
+        op.softcap, op.full));
   }
   b.Finish(fb::CreateModelDirect(b, "test", "llama", vocab_, context_, chunk_, nullptr, &segments,
                                  &tensors, &ops),

@@ -23,6 +23,9 @@ struct OpSpec {
   Function function = Function::none;
   float alpha = 0;
   uint32_t offset = 0;
+  uint32_t window = 0;
+  float softcap = 0;
+  bool full = false;
 };
 
 class ModelBuilder {
@@ -39,7 +42,8 @@ class ModelBuilder {
   int32_t same_segments(int32_t weight);
   int32_t vector_over(int32_t weight, uint32_t columns);
   int32_t rope_table(uint32_t rotary_dim);
-  int32_t cache(uint32_t kv_heads, uint32_t head_dim);
+  int32_t cache(uint32_t kv_heads, uint32_t head_dim, DType type = DType::f16);
+  int32_t mask();
   void op(OpSpec spec) { ops_.push_back(std::move(spec)); }
   uint32_t columns(int32_t tensor) const {
     return tensors_[static_cast<size_t>(tensor)].shape.back();
@@ -54,6 +58,11 @@ class ModelBuilder {
     bool fused = true;
     Q4Format table = {};  // its group is `group`
     bool f32_scales = false;
+    DType cache = DType::f16;
+    uint32_t window = 0;
+    float softcap = 0;
+    bool full = false;
+    bool mask = false;
   };
   void decoder(const Decoder& d);
 
