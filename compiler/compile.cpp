@@ -59,8 +59,9 @@ void check_tokenizer_size(const TokenizerData& tokenizer, const Hyper& hyper) {
 }  // namespace
 
 Graph make_graph(const Checkpoint& checkpoint, uint32_t context, uint32_t prefill_chunk,
-                 const PassOptions& passes) {
-  Graph graph = build_llama(checkpoint, {.context = context, .prefill_chunk = prefill_chunk});
+                 const PassOptions& passes, DType cache) {
+  Graph graph =
+      build_llama(checkpoint, {.context = context, .prefill_chunk = prefill_chunk, .cache = cache});
   run_passes(&graph, passes);
   return graph;
 }
@@ -80,7 +81,8 @@ CompileReport compile(const CompileOptions& options) {
     check_tokenizer_size(*tokenizer, checkpoint.hyper);
   }
   report.context = choose_context(options, checkpoint.hyper, &report.notes);
-  const Graph graph = make_graph(checkpoint, report.context, options.prefill_chunk, options.passes);
+  const Graph graph =
+      make_graph(checkpoint, report.context, options.prefill_chunk, options.passes, options.cache);
   report.op_count = graph.ops.size();
   report.emitted = emit(graph, tokenizer,
                         {.group_size = options.group_size,

@@ -21,6 +21,7 @@ struct CompileOptions {
   uint32_t group_size = 32;
   uint32_t context = 0;  // 0: the default
   uint32_t prefill_chunk = 64;
+  DType cache = DType::f16;  // of keys and values: f16, f32 or i8
   PassOptions passes = {};
   Progress progress = {};
 };
@@ -41,6 +42,6 @@ CompileReport compile(const CompileOptions& options);
 //
 // Borrows  the checkpoint's tensors, while the graph is in use.
 Graph make_graph(const Checkpoint& checkpoint, uint32_t context, uint32_t prefill_chunk,
-                 const PassOptions& passes);
+                 const PassOptions& passes, DType cache = DType::f16);
 
 }  // namespace nbl::compiler

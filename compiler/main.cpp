@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <string>
 
 #include "compiler/commands.h"
 
@@ -83,6 +84,15 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
          "of a byte), tiled")
       ->check(CLI::IsMember(kEmbeddingLayouts))
       ->type_name("NAME");
+  app->add_option("--cache", options->cache,
+                  "Numbers that keys and values are kept in: f16, f32 or i8 (half the memory of "
+                  "f16, a little less accurate)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, nbl::DType>{
+              {"f16", nbl::DType::f16}, {"f32", nbl::DType::f32}, {"i8", nbl::DType::i8}},
+          CLI::ignore_case))
+      ->type_name("TYPE")
+      ->default_str("f16");
   app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
   app->add_option("--disable-pass", options->passes.disabled, pass_list())
       ->type_name("NAME")

@@ -53,7 +53,7 @@ void check_hyper(const Hyper& h, const ArchitectureOptions& options) {
 class Builder {
  public:
   Builder(const Checkpoint& checkpoint, const ArchitectureOptions& options)
-      : checkpoint_(checkpoint), hyper_(checkpoint.hyper) {
+      : checkpoint_(checkpoint), hyper_(checkpoint.hyper), cache_(options.cache) {
     graph_.name = hyper_.name;
     graph_.architecture = hyper_.architecture;
     graph_.vocab_size = hyper_.vocab;
@@ -72,7 +72,7 @@ class Builder {
   int32_t state(const std::string& name) {
     return graph_.add({.name = name,
                        .role = Role::state,
-                       .dtype = DType::f16,
+                       .dtype = cache_,
                        .shape = {hyper_.kv_heads, graph_.context_length, hyper_.head_dim}});
   }
 
@@ -186,6 +186,7 @@ class Builder {
 
   const Checkpoint& checkpoint_;
   const Hyper& hyper_;
+  const DType cache_;
   Graph graph_;
   int32_t rope_table_ = kAbsent;
 };

@@ -9,6 +9,7 @@ namespace nbl::compiler {
 struct ArchitectureOptions {
   uint32_t context = 0;  // positions of the KV state; at most the checkpoint's
   uint32_t prefill_chunk = 64;
+  DType cache = DType::f16;  // or f32, i8
 };
 
 // The network as the paper has it, one op for each of its steps and nothing fused.

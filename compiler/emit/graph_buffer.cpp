@@ -52,7 +52,7 @@ Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {
   }
   return fb::CreateOp(builder, kind, name, inputs, outputs, op.eps, op.scale, op.heads, op.kv_heads,
                       op.head_dim, op.rotary_dim, op.rope_half, op.swiglu, op.last_row, function,
-                      op.alpha, op.offset);
+                      op.alpha, op.offset, op.window, op.softcap, op.full);
 }
 
 Offset<fb::Tokenizer> pack(FlatBufferBuilder& builder, const TokenizerData& tokenizer) {

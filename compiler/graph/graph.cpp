@@ -34,6 +34,9 @@ std::string attributes(const GraphOp& op) {
   }
   if (op.alpha != 0) text += fmt::format(" alpha={:g}", op.alpha);
   if (op.offset != 0) text += fmt::format(" offset={}", op.offset);
+  if (op.window != 0) text += fmt::format(" window={}", op.window);
+  if (op.softcap != 0) text += fmt::format(" softcap={:g}", op.softcap);
+  if (op.full) text += " full";
   return text;
 }
 

@@ -46,6 +46,9 @@ struct GraphOp {
   Function function = Function::none;
   float alpha = 0;
   uint32_t offset = 0;
+  uint32_t window = 0;
+  float softcap = 0;
+  bool full = false;
 
   int32_t input(size_t slot) const { return slot < inputs.size() ? inputs[slot] : kAbsent; }
 };

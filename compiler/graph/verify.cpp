@@ -4,12 +4,12 @@
 #include <optional>
 
 #include "compiler/graph/graph.h"
+#include "rt/model/cache.h"
 #include "rt/model/check.h"
 
 namespace nbl::compiler {
 namespace {
 
-constexpr uint32_t kMaxHeadDim = 256;
 constexpr uint32_t kMaxHeads = 1024;
 
 struct Malformed {
@@ -51,6 +51,12 @@ class Operands {
   uint32_t result(size_t slot) const {
     return output(slot, Role::activation, DType::f32, 2).shape[1];
   }
+  // A KV cache of any type that one may have.
+  const GraphTensor& cache_input(size_t slot) const {
+    require(has(slot), "input {} is missing", slot);
+    return cache(op_.input(slot));
+  }
+  const GraphTensor& cache_output(size_t slot) const { return cache(op_.outputs[slot]); }
   uint32_t vector(size_t slot) const { return input(slot, Role::weight, DType::f32, 1).shape[0]; }
 
   void equal(const char* what, uint64_t value, uint64_t expected) const {
@@ -66,6 +72,13 @@ class Operands {
             kRoleNames[static_cast<size_t>(tensor.role)], rank,
             kDTypeNames[static_cast<size_t>(dtype)], kRoleNames[static_cast<size_t>(role)]);
     return tensor;
+  }
+
+  const GraphTensor& cache(int32_t index) const {
+    const GraphTensor& tensor = graph_.tensor(index);
+    require(is_cache_type(tensor.dtype), "cache {} is {}; it can be f16, f32 or i8", tensor.name,
+            kDTypeNames[static_cast<size_t>(tensor.dtype)]);
+    return operand(index, Role::state, tensor.dtype, 3);
   }
 
   const Graph& graph_;
@@ -118,14 +131,28 @@ void check_cache(const Operands& in, const GraphOp& op, const GraphTensor& cache
   in.equal("head_dim of the cache", cache.shape[2], op.head_dim);
 }
 
-void check_attention(const Operands& in, const GraphOp& op) {
-  in.count(3, 3, 1);
+void check_caches(const Operands& in, const GraphOp& op, const GraphTensor& keys,
+                  const GraphTensor& values) {
+  check_cache(in, op, keys);
+  check_cache(in, op, values);
+  in.require(keys.dtype == values.dtype, "the keys' cache is {}, the values' {}",
+             kDTypeNames[static_cast<size_t>(keys.dtype)],
+             kDTypeNames[static_cast<size_t>(values.dtype)]);
+}
+
+void check_attention(const Operands& in, const GraphOp& op, uint32_t context) {
+  in.count(3, 4, 1);
   check_group(in, op);
   in.require(op.scale > 0, "scale is {}", op.scale);
   in.equal("q columns", in.activation(0), uint64_t{op.heads} * op.head_dim);
   in.equal("columns", in.result(0), uint64_t{op.heads} * op.head_dim);
-  check_cache(in, op, in.input(1, Role::state, DType::f16, 3));
-  check_cache(in, op, in.input(2, Role::state, DType::f16, 3));
+  check_caches(in, op, in.cache_input(1), in.cache_input(2));
+  in.require(op.softcap >= 0 && std::isfinite(2 * op.softcap), "softcap is {}", op.softcap);
+  in.require(op.softcap == 0 || std::isfinite(op.scale / op.softcap), "softcap is {}", op.softcap);
+  if (!in.has(3)) return;
+  const GraphTensor& mask = in.input(3, Role::weight, DType::f32, 2);
+  in.equal("mask rows", mask.shape[0], context);
+  in.equal("mask columns", mask.shape[1], context);
 }
 
 void check_rope(const Operands& in, const GraphOp& op, uint32_t context) {
@@ -137,8 +164,7 @@ void check_rope(const Operands& in, const GraphOp& op, uint32_t context) {
   in.equal("input columns", in.activation(0), heads * op.head_dim);
   in.equal("columns", in.result(0), uint64_t{op.heads} * op.head_dim);
   if (!fused) return;
-  check_cache(in, op, in.output(1, Role::state, DType::f16, 3));
-  check_cache(in, op, in.output(2, Role::state, DType::f16, 3));
+  check_caches(in, op, in.cache_output(1), in.cache_output(2));
 }
 
 void check_rms_norm(const Operands& in, const GraphOp& op) {
@@ -236,12 +262,12 @@ void check_op(const Graph& graph, const GraphOp& op) {
       break;
     case OpKind::update_cache: {
       in.count(1, 1, 1);
-      const GraphTensor& cache = in.output(0, Role::state, DType::f16, 3);
+      const GraphTensor& cache = in.cache_output(0);
       in.equal("columns", in.activation(0), uint64_t{cache.shape[0]} * cache.shape[2]);
       break;
     }
     case OpKind::sdpa_with_kv_cache:
-      check_attention(in, op);
+      check_attention(in, op, graph.context_length);
       break;
     case OpKind::swiglu:
     case OpKind::add:
@@ -314,10 +340,14 @@ void check_tensor(const Graph& graph, const GraphTensor& tensor) {
   if (is_weight != (tensor.constant != nullptr)) {
     throw Malformed{fmt::format("tensor {} {} values", tensor.name, is_weight ? "has no" : "has")};
   }
-  if (tensor.role == Role::state && tensor.shape.size() == 3 &&
-      tensor.shape[1] != graph.context_length) {
+  if (tensor.role != Role::state || tensor.shape.size() != 3) return;
+  if (tensor.shape[1] != graph.context_length) {
     throw Malformed{fmt::format("state {} has room for {} positions, the model has {}", tensor.name,
                                 tensor.shape[1], graph.context_length)};
+  }
+  if (tensor.shape[2] % 4 != 0 || tensor.shape[2] > kMaxHeadDim) {
+    throw Malformed{fmt::format("state {} has heads of {}; they can be multiples of 4 up to {}",
+                                tensor.name, tensor.shape[2], kMaxHeadDim)};
   }
 }
 

@@ -53,6 +53,9 @@ std::string attributes_of(const Op& op) {
   }
   if (op.alpha != 0) text += fmt::format(" alpha={:g}", op.alpha);
   if (op.offset != 0) text += fmt::format(" offset={}", op.offset);
+  if (op.window != 0) text += fmt::format(" window={}", op.window);
+  if (op.softcap != 0) text += fmt::format(" softcap={:g}", static_cast<double>(op.softcap));
+  if (op.full) text += " full";
   return text;
 }
 
@@ -184,6 +187,9 @@ nlohmann::json model_json(const Model& model) {
       json["ops"].back()["function"] = kFunctionNames[static_cast<size_t>(op.function)];
       json["ops"].back()["alpha"] = op.alpha;
     }
+    if (op.window != 0) json["ops"].back()["window"] = op.window;
+    if (op.softcap != 0) json["ops"].back()["softcap"] = op.softcap;
+    if (op.full) json["ops"].back()["full"] = true;
   }
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);

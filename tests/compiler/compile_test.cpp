@@ -57,6 +57,26 @@ TEST_F(Compile, gives_more_context_on_request_but_not_more_than_there_is) {
             std::string::npos);
 }
 
+TEST_F(Compile, keeps_keys_and_values_in_the_numbers_asked_for) {
+  const test::TempFile input(checkpoint_with_context(77).bytes);
+  for (const DType cache : {DType::f16, DType::f32, DType::i8}) {
+    compile({.input = input.path(), .output = output_.path(), .cache = cache});
+    const test::AlignedBytes file = test::read_file(output_.path());
+    Model model;
+    ASSERT_TRUE(load(file.span(), &model, nullptr).ok());
+    uint32_t states = 0;
+    for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+      if (model.tensor(i).role != Role::state) continue;
+      EXPECT_EQ(model.tensor(i).dtype, cache);
+      ++states;
+    }
+    EXPECT_GT(states, 0u);
+  }
+  EXPECT_NE(error_of({.input = input.path(), .output = output_.path(), .cache = DType::u32})
+                .find("it can be f16, f32 or i8"),
+            std::string::npos);
+}
+
 TEST_F(Compile, warns_of_a_missing_tokenizer) {
   const test::TempFile input(checkpoint_with_context(77).bytes);
   const CompileReport report = compile({.input = input.path(), .output = output_.path()});

@@ -134,6 +134,12 @@ TEST(HostileFields, numbers_that_do_not_fit_are_refused) {
        [&](HostileFile& f) { f.set_element(shape(f, "weight", "q4"), 1, 4096u); }},
       {"wide activation", Code::bad_op, "malformed",
        [&](HostileFile& f) { f.set_element(shape(f, "activation", "f32"), 1, 65u); }},
+      {"heads of 6", Code::bad_head_dim, "6 elements",
+       [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 2, 6u); }},
+      {"heads of 6 in the op", Code::bad_head_dim, "6 elements",
+       [](HostileFile& f) { f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_HEAD_DIM, 6u); }},
+      {"heads too wide", Code::bad_head_dim, "256",
+       [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 2, 260u); }},
       {"other heads", Code::bad_op, "malformed",
        [&](HostileFile& f) { f.set_element(shape(f, "state", "f16"), 0, 3u); }},
       {"other context", Code::bad_tensor, "malformed",
@@ -160,6 +166,86 @@ TEST(HostileFields, numbers_that_do_not_fit_are_refused) {
          f.set(op_of(f, "sdpa_with_kv_cache"), fb::Op::VT_SCALE, std::nanf(""));
        }},
   });
+}
+
+// An int8 cache, a window, a cap and a mask.
+AlignedBytes attention_file() {
+  const auto edit = [](compiler::Graph* graph) {
+    auto constant = std::make_shared<compiler::Constant>();
+    constant->values.resize(size_t{64} * 64);
+    const int32_t mask = graph->add({.name = "mask",
+                                     .role = Role::weight,
+                                     .dtype = DType::f32,
+                                     .shape = {64, 64},
+                                     .constant = std::move(constant)});
+    for (compiler::GraphOp& op : graph->ops) {
+      if (op.kind != OpKind::sdpa_with_kv_cache) continue;
+      op.window = 9;
+      op.softcap = 30;
+      op.full = true;
+      op.inputs.push_back(mask);
+    }
+    compiler::tidy(graph);
+  };
+  return build_model(test::small_llama({.layers = 1, .vocab = 400}),
+                     {.cache = DType::i8, .edit = edit});
+}
+
+TEST(HostileFields, attention_that_no_kernel_computes_is_refused) {
+  const AlignedBytes good = attention_file();
+  using O = fb::Op;
+  const auto sdpa = [](HostileFile& f) { return op_of(f, "sdpa_with_kv_cache"); };
+  const auto mask = [&](HostileFile& f) {
+    return f.root()->tensors()->Get(static_cast<uint32_t>(sdpa(f)->inputs()->Get(3)));
+  };
+  const auto cap = [&](float value) {
+    return [&sdpa, value](HostileFile& f) { f.set(sdpa(f), O::VT_SOFTCAP, value); };
+  };
+  const std::vector<Spoil> cases = {
+      {"cap that is no number", Code::bad_op, "malformed", cap(std::nanf(""))},
+      {"negative cap", Code::bad_op, "malformed", cap(-30)},
+      {"infinite cap", Code::bad_op, "malformed", cap(INFINITY)},
+      {"cap of nearly nothing", Code::bad_op, "malformed", cap(1e-44f)},
+      {"mask of another shape", Code::bad_op, "malformed",
+       [&](HostileFile& f) {
+         f.set_element(mask(f)->shape(), 0, 32u);
+         f.set_element(mask(f)->shape(), 1, 128u);
+       }},
+      {"mask of fewer rows", Code::bad_tensor, "mask",
+       [&](HostileFile& f) { f.set_element(mask(f)->shape(), 0, 63u); }},
+      {"mask that is the input", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(sdpa(f)->inputs(), 3, sdpa(f)->inputs()->Get(0)); }},
+      {"mask that is a cache", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(sdpa(f)->inputs(), 3, sdpa(f)->inputs()->Get(1)); }},
+      {"mask out of range", Code::bad_op, "malformed",
+       [&](HostileFile& f) { f.set_element(sdpa(f)->inputs(), 3, 1 << 20); }},
+      {"cache of heads of 30", Code::bad_head_dim, "30 elements",
+       [](HostileFile& f) {
+         f.set_element(f.root()->tensors()->Get(tensor_of(f, "state", "i8"))->shape(), 2, 30u);
+       }},
+      {"cache of bytes that are tokens", Code::unknown_layout, "u8",
+       [](HostileFile& f) {
+         f.set_text(f.root()->tensors()->Get(tensor_of(f, "state", "i8"))->dtype(), "u8");
+       }},
+      {"cache of 4-bit numbers", Code::unknown_layout, "q4",
+       [](HostileFile& f) {
+         f.set_text(f.root()->tensors()->Get(tensor_of(f, "state", "i8"))->dtype(), "q4");
+       }},
+  };
+  for (const Spoil& c : cases) {
+    HostileFile file(good);
+    c.how(file);
+    file.fix();
+    const std::string text = file.load_error();
+    EXPECT_EQ(code_name(file.code()), std::string(code_name(c.code))) << c.what << ": " << text;
+    EXPECT_NE(text.find(c.names), std::string::npos) << c.what << ": " << text;
+  }
+  for (const uint32_t window : {1u, 64u, 0x7fffffffu, 0xffffffffu}) {
+    HostileFile file(good);
+    file.set(sdpa(file), O::VT_WINDOW, window);
+    file.fix();
+    EXPECT_EQ(file.load_error(), "") << window;
+  }
 }
 
 TEST(HostileFields, tokenizer_tables_that_lead_astray_are_refused) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,13 +43,16 @@ struct BuildOptions {
   uint32_t group_size = 32;
   uint32_t context = 64;
   uint32_t prefill_chunk = 8;
+  DType cache = DType::f16;
+  std::function<void(compiler::Graph*)> edit = {};  // of the finished graph
 };
 
 // The model file of a checkpoint.
 inline AlignedBytes build_model(const compiler::Checkpoint& checkpoint,
                                 const BuildOptions& options = {}) {
-  const compiler::Graph graph =
-      compiler::make_graph(checkpoint, options.context, options.prefill_chunk, options.passes);
+  compiler::Graph graph = compiler::make_graph(checkpoint, options.context, options.prefill_chunk,
+                                               options.passes, options.cache);
+  if (options.edit) options.edit(&graph);
   const TempFile file("", ".nbl");
   compiler::emit(graph, checkpoint.tokenizer ? &*checkpoint.tokenizer : nullptr,
                  {.group_size = options.group_size}, file.path());

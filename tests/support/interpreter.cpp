@@ -39,6 +39,19 @@ double round_to_half(double value) {
   return rounded;
 }
 
+// A head's row as a cache of this type keeps it.
+void round_row(std::string_view dtype, std::vector<double>* row) {
+  double peak = 0;
+  for (const double v : *row)
+    peak = std::max(peak, std::abs(v));
+  const double scale = static_cast<double>(static_cast<float>(peak / 127));
+  for (double& v : *row) {
+    if (dtype == "f16") v = round_to_half(v);
+    if (dtype == "f32") v = static_cast<double>(static_cast<float>(v));
+    if (dtype == "i8") v = scale > 0 ? std::nearbyint(v / scale) * scale : 0;
+  }
+}
+
 // x / sqrt(mean(x^2) + eps) * weight
 std::vector<double> normalize(const std::vector<double>& x, const std::vector<float>& weight,
                               double eps) {
@@ -222,15 +235,18 @@ void Interpreter::rotate(const fb::Op& op, const Matrix& table, uint32_t heads, 
 }
 
 void Interpreter::write_cache(const double* x, int32_t cache) {
-  const auto& shape = *model_->tensors()->Get(static_cast<uint32_t>(cache))->shape();
+  const fb::Tensor& tensor = *model_->tensors()->Get(static_cast<uint32_t>(cache));
+  const auto& shape = *tensor.shape();
   const size_t head_dim = shape.Get(2);
   std::vector<double>& entries = values_.at(static_cast<size_t>(cache));
   std::uniform_real_distribution<double> noise(1 - cache_noise_, 1 + cache_noise_);
+  std::vector<double> row(head_dim);
   for (size_t head = 0; head < shape.Get(0); ++head) {
-    for (size_t d = 0; d < head_dim; ++d) {
-      entries[(head * shape.Get(1) + position_) * head_dim + d] =
-          round_to_half(x[head * head_dim + d] * (cache_noise_ > 0 ? noise(noise_) : 1));
-    }
+    for (size_t d = 0; d < head_dim; ++d)
+      row[d] = x[head * head_dim + d] * (cache_noise_ > 0 ? noise(noise_) : 1);
+    round_row(tensor.dtype()->string_view(), &row);
+    std::ranges::copy(row, entries.begin() + static_cast<std::ptrdiff_t>(
+                                                 (head * shape.Get(1) + position_) * head_dim));
   }
 }
 
@@ -244,6 +260,20 @@ void Interpreter::rope_update_cache(const fb::Op& op) {
   write_cache(qkv.data() + q_columns + kv_columns, op.outputs()->Get(2));
 }
 
+// The score of position c for the current one; -inf where it is not seen.
+double Interpreter::score(const fb::Op& op, double dot, size_t c) const {
+  if (!op.full() && c > position_) return -INFINITY;
+  if (op.window() != 0 && c < position_ && position_ - c >= op.window()) return -INFINITY;
+  double s = dot * static_cast<double>(op.scale());
+  const auto cap = static_cast<double>(op.softcap());
+  if (cap != 0) s = cap * std::tanh(s / cap);
+  if (op.inputs()->size() > 3 && op.inputs()->Get(3) >= 0) {
+    const Matrix& mask = matrix(op, 3);
+    s += static_cast<double>(mask.values[size_t{position_} * mask.columns + c]);
+  }
+  return s;
+}
+
 void Interpreter::attention(const fb::Op& op) {
   const std::vector<double>& q = input(op, 0);
   const std::vector<double>& keys = input(op, 1);
@@ -252,7 +282,7 @@ void Interpreter::attention(const fb::Op& op) {
   const size_t dim = op.head_dim();
   const size_t context = context_length();
   const size_t shared_by = op.heads() / op.kv_heads();
-  std::vector<double> p(position_ + 1);
+  std::vector<double> p(live_end_);
   for (size_t head = 0; head < op.heads(); ++head) {
     const size_t base = head / shared_by * context * dim;
     double largest = -INFINITY;
@@ -260,17 +290,17 @@ void Interpreter::attention(const fb::Op& op) {
       double dot = 0;
       for (size_t d = 0; d < dim; ++d)
         dot += q[head * dim + d] * keys[base + c * dim + d];
-      p[c] = dot * static_cast<double>(op.scale());
+      p[c] = score(op, dot, c);
       largest = std::max(largest, p[c]);
     }
     double total = 0;
     for (double& v : p)
-      total += v = std::exp(v - largest);
+      total += v = std::isinf(largest) ? 0 : std::exp(v - largest);
     for (size_t d = 0; d < dim; ++d) {
       double sum = 0;
       for (size_t c = 0; c < p.size(); ++c)
         sum += p[c] * values[base + c * dim + d];
-      out[head * dim + d] = sum / total;
+      out[head * dim + d] = total == 0 ? 0 : sum / total;
     }
   }
 }
@@ -317,6 +347,7 @@ std::vector<double> Interpreter::step(uint32_t token) {
   if (position_ >= context_length()) throw std::runtime_error("the context is full");
   if (token >= vocab_size()) throw std::runtime_error("no such token");
   token_ = token;
+  live_end_ = position_ + 1;
   for (const fb::Op* op : *model_->ops())
     run(*op);
   ++position_;
@@ -329,6 +360,42 @@ std::vector<std::vector<double>> Interpreter::evaluate(std::span<const uint32_t>
   for (const uint32_t token : tokens)
     rows.push_back(step(token));
   return rows;
+}
+
+std::vector<std::vector<double>> Interpreter::evaluate_together(std::span<const uint32_t> tokens) {
+  const auto count = static_cast<uint32_t>(tokens.size());
+  if (count > context_length() - position_) throw std::runtime_error("the context is full");
+  const uint32_t first = position_;
+  live_end_ = first + count;
+  // Activations of each token; states stay where they are.
+  std::vector<std::vector<std::vector<double>>> rows(count);
+  for (auto& row : rows) {
+    row.resize(values_.size());
+    for (uint32_t i = 0; i < values_.size(); ++i) {
+      if (is(model_->tensors()->Get(i)->role(), "activation")) row[i].resize(values_[i].size());
+    }
+  }
+  const auto exchange = [&](uint32_t t) {
+    for (uint32_t i = 0; i < values_.size(); ++i) {
+      if (is(model_->tensors()->Get(i)->role(), "activation")) std::swap(values_[i], rows[t][i]);
+    }
+  };
+  for (const fb::Op* op : *model_->ops()) {
+    for (uint32_t t = 0; t < count; ++t) {
+      token_ = tokens[t];
+      position_ = first + t;
+      exchange(t);
+      run(*op);
+      exchange(t);
+    }
+  }
+  position_ = live_end_;
+  const auto logits =
+      static_cast<size_t>(model_->ops()->Get(model_->ops()->size() - 1)->inputs()->Get(0));
+  std::vector<std::vector<double>> out;
+  for (const auto& row : rows)
+    out.push_back(row[logits]);
+  return out;
 }
 
 int32_t Interpreter::find(std::string_view tensor) const {

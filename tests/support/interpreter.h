@@ -1,8 +1,9 @@
 // What a .nbl file computes, in float64 and as plainly as it can be said: the reference for whole
 // models. Reads the FlatBuffer with the generated header and shares no code with the runtime.
 //
-// Weights are what the file says, (nibble - 8) * f16 scale. KV cache entries are rounded to f16,
-// nearest even; everything else stays double.
+// Weights are what the file says, (nibble - 8) * f16 scale. KV cache entries are rounded to their
+// type: f16 and f32 to nearest even, i8 to steps of their row's largest / 127; everything else
+// stays double.
 #pragma once
 
 #include <array>
@@ -35,6 +36,10 @@ class Interpreter {
   // Runs all tokens and returns the logits of each.
   std::vector<std::vector<double>> evaluate(std::span<const uint32_t> tokens);
 
+  // Runs all tokens as one step, which matters where attention is not causal, and returns the
+  // logits of each.
+  std::vector<std::vector<double>> evaluate_together(std::span<const uint32_t> tokens);
+
   uint32_t position() const { return position_; }
   uint32_t vocab_size() const;
   uint32_t context_length() const;
@@ -43,7 +48,7 @@ class Interpreter {
   // Forgets everything from `position` on.
   void rewind(uint32_t position);
 
-  // Changes what is written to the caches by up to this fraction before it is rounded to f16: for
+  // Changes what is written to the caches by up to this fraction before it is rounded: for
   // finding out how much a result depends on entries that round to the other side.
   void set_cache_noise(double fraction, uint64_t seed);
 
@@ -66,6 +71,7 @@ class Interpreter {
   void run(const fb::Op& op);
   void linear(const fb::Op& op);
   void attention(const fb::Op& op);
+  double score(const fb::Op& op, double dot, size_t c) const;
   void rope_update_cache(const fb::Op& op);
   void rms_norm(const fb::Op& op);
   void elementwise(const fb::Op& op);
@@ -85,6 +91,7 @@ class Interpreter {
   std::vector<std::vector<double>> values_;           // by tensor: activations and state
   uint32_t position_ = 0;
   uint32_t token_ = 0;
+  uint32_t live_end_ = 0;  // one past the last position of the step
   double cache_noise_ = 0;
   std::mt19937_64 noise_;
 };

@@ -222,6 +222,8 @@ TEST_F(WrongInput, bad_options_are_refused) {
   expect_refusal(run_process({NIBBLEC, "fly"}), "nibblec", "");
   expect_refusal(run_process({NIBBLEC, "compile", "x", "-o", "y", "--group-size", "33"}), "nibblec",
                  "group-size");
+  expect_refusal(run_process({NIBBLEC, "compile", "x", "-o", "y", "--cache", "f8"}), "nibblec",
+                 "cache");
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "compiler/arch/llama.h"
 #include "tests/support/small_llama.h"
 
@@ -68,6 +70,46 @@ TEST_F(GraphTest, must_end_in_sample) {
 TEST_F(GraphTest, has_room_for_the_context_in_its_state) {
   graph_.context_length += 64;
   EXPECT_NE(verify(graph_), "");
+}
+
+TEST_F(GraphTest, keeps_keys_and_values_in_one_type) {
+  graph_.tensor(op("blk.0.attention").inputs[1]).dtype = DType::i8;
+  expect_wrong("the keys' cache is i8, the values' f16");
+}
+
+TEST_F(GraphTest, has_heads_that_kernels_take) {
+  for (const uint32_t dim : {6u, 260u}) {
+    graph_.tensor(op("blk.0.attention").inputs[2]).shape[2] = dim;
+    expect_wrong("multiples of 4 up to 256");
+  }
+}
+
+TEST_F(GraphTest, has_a_cap_that_is_a_number) {
+  for (const float cap : {-1.0f, std::nanf(""), INFINITY}) {
+    op("blk.0.attention").softcap = cap;
+    expect_wrong("softcap is");
+  }
+}
+
+TEST_F(GraphTest, has_masks_of_the_context) {
+  auto constant = std::make_shared<Constant>();
+  const int32_t mask = graph_.add({.name = "mask",
+                                   .role = Role::weight,
+                                   .dtype = DType::f32,
+                                   .shape = {70, 69},
+                                   .constant = constant});
+  op("blk.0.attention").inputs.push_back(mask);
+  expect_wrong("mask columns is 69, 70 wanted");
+  graph_.tensor(mask).shape[1] = 70;
+  EXPECT_EQ(verify(graph_), "");
+}
+
+TEST_F(GraphTest, shows_what_attention_is_asked_for) {
+  GraphOp& attention = op("blk.0.attention");
+  attention.window = 9;
+  attention.softcap = 30;
+  attention.full = true;
+  EXPECT_NE(dump(graph_).find("window=9 softcap=30 full"), std::string::npos);
 }
 
 TEST_F(GraphTest, loses_unused_tensors_when_tidied) {

@@ -49,6 +49,27 @@ TEST(Sharing, counts_nothing_where_nothing_is_tied) {
   EXPECT_EQ(find_sharing(load_or_fail(file)).saved_bytes, 0u);
 }
 
+TEST(ModelText, shows_what_attention_is_asked_for) {
+  const auto edit = [](Graph* graph) {
+    for (GraphOp& op : graph->ops) {
+      if (op.kind != OpKind::sdpa_with_kv_cache) continue;
+      op.window = 9;
+      op.softcap = 30;
+      op.full = true;
+    }
+  };
+  const test::AlignedBytes file =
+      test::build_model(test::small_llama({.layers = 1}), {.cache = DType::i8, .edit = edit});
+  const Model model = load_or_fail(file);
+  const std::string text = model_text(model);
+  EXPECT_NE(text.find("window=9 softcap=30 full"), std::string::npos) << text;
+  EXPECT_NE(text.find("state      i8  [2, 64, 32]"), std::string::npos) << text;
+  const std::string json = model_json(model).dump();
+  EXPECT_NE(json.find("\"window\":9"), std::string::npos);
+  EXPECT_NE(json.find("\"softcap\":30"), std::string::npos);
+  EXPECT_NE(json.find("\"full\":true"), std::string::npos);
+}
+
 TEST(Boards, can_all_plan_a_model) {
   const test::AlignedBytes file = test::build_model(test::small_llama({}));
   const Model model = load_or_fail(file);
