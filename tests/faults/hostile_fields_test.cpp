@@ -187,8 +187,8 @@ AlignedBytes attention_file() {
     }
     compiler::tidy(graph);
   };
-  return build_model(test::small_llama({.layers = 1, .vocab = 400}),
-                     {.cache = DType::i8, .edit = edit});
+  return test::build_model(test::small_llama({.layers = 1, .vocab = 400}),
+                           {.cache = DType::i8, .edit = edit});
 }
 
 TEST(HostileFields, attention_that_no_kernel_computes_is_refused) {

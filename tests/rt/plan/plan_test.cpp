@@ -274,8 +274,9 @@ TEST(Plan, joins_them_for_the_cache_types_and_modes_that_the_joined_kernel_has) 
     const auto p = make_plan(builder.build(), caps, {});
     EXPECT_TRUE(p->status.ok()) << text_of(p->error);
     return std::any_of(p->plan.decode.dispatches.begin(), p->plan.decode.dispatches.end(),
-                       [](const Dispatch& d) {
-                         return d.call.variant == static_cast<uint16_t>(VariantId::sdpa_token);
+                       [](const Dispatch& dispatch) {
+                         return dispatch.call.variant ==
+                                static_cast<uint16_t>(VariantId::sdpa_token);
                        });
   };
   EXPECT_TRUE(joined({.cache = DType::i8}));
