@@ -207,6 +207,10 @@ Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
 
 }  // namespace
 
+LinearPush linear_push(const LinearArgs& args) {
+  return push_of(args);
+}
+
 bool linear_fuses_norm(const Caps& caps, const LinearArgs& args) {
   return splits_k(caps, args) && args.columns % 4 == 0;
 }

@@ -4,6 +4,7 @@
 #include "rt/base/status.h"
 #include "rt/kernels/call.h"
 #include "rt/kernels/caps.h"
+#include "spirv/linear.push.h"
 
 namespace nbl {
 
@@ -42,5 +43,8 @@ uint32_t linear_few_tokens(const Caps& caps, const LinearArgs& args);
 //           the image that holds the window.
 // Errors    device_limit.
 Status call_linear(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error);
+
+// The push constants that all kernels of linears take.
+LinearPush linear_push(const LinearArgs& args);
 
 }  // namespace nbl

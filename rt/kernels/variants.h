@@ -30,8 +30,10 @@ enum class Family : uint8_t {
   elementwise,
   copy,
   softmax,
+  quantize_rows,
+  linear_dq8ca,
 };
-inline constexpr uint32_t kFamilyCount = 13;
+inline constexpr uint32_t kFamilyCount = static_cast<uint32_t>(Family::linear_dq8ca) + 1;
 
 namespace spirv {
 struct VariantFacts {

@@ -45,7 +45,8 @@ DeviceKind kind_of(VkPhysicalDeviceType type) {
   }
 }
 
-// Vulkan 1.2 and 1.3 took these extensions into the core.
+// Vulkan 1.2 took some of these extensions into the core. The integer dot product is used as an
+// extension: the instance is one of Vulkan 1.1.
 Status read_extensions(const Functions& functions, VkPhysicalDevice device, uint32_t api_version,
                        std::span<VkExtensionProperties> scratch, Extensions* out, Error* error) {
   uint32_t count = static_cast<uint32_t>(scratch.size());
@@ -57,7 +58,6 @@ Status read_extensions(const Functions& functions, VkPhysicalDevice device, uint
   out->float16_int8 = api_version >= VK_API_VERSION_1_2;
   out->storage8 = api_version >= VK_API_VERSION_1_2;
   out->memory_model = api_version >= VK_API_VERSION_1_2;
-  out->integer_dot = api_version >= VK_API_VERSION_1_3;
   for (const VkExtensionProperties& entry : scratch.first(count)) {
     const std::string_view name(entry.extensionName);
     if (name == VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME) out->integer_dot = true;

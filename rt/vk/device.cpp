@@ -86,7 +86,7 @@ Status choose(Device* d, uint32_t index, std::span<VkExtensionProperties> scratc
   return fail(error, Code::no_device, 0, lacks == nullptr ? "a supported type" : lacks, count);
 }
 
-constexpr uint32_t kMaxExtensions = 4;
+constexpr uint32_t kMaxExtensions = 5;
 
 // What the kernels of cooperative matrices use.
 struct MatrixFeatures {
@@ -137,6 +137,14 @@ Status make_device(Device* d, Error* error) {
   }
   if ((d->caps.features & kCooperativeMatrix) != 0) {
     info.enabledExtensionCount += add_matrix(d->caps, &matrix, extensions, &info);
+  }
+  VkPhysicalDeviceShaderIntegerDotProductFeatures dot{};
+  if ((d->caps.features & kIntegerDot) != 0) {
+    dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;
+    dot.pNext = const_cast<void*>(info.pNext);
+    dot.shaderIntegerDotProduct = VK_TRUE;
+    info.pNext = &dot;
+    extensions[info.enabledExtensionCount++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
   }
   NBL_VK(*d, error, CreateDevice, d->physical, &info, &d->host, &d->device);
   NBL_TRY(load_device(d->device, &d->fn, error));

@@ -292,6 +292,9 @@ const std::string& Gpu::missing() {
 const Caps& Gpu::caps() const {
   return state_->device_.caps;
 }
+bool Gpu::has_integer_dot() const {
+  return state_->device_.integer_dot;
+}
 double Gpu::last_run_ns() const {
   return state_->last_run_ns;
 }

@@ -51,6 +51,8 @@ class Gpu {
   static const std::string& missing();
 
   const Caps& caps() const;
+  // True where kernels of kIntegerDot run, accelerated or not.
+  bool has_integer_dot() const;
 
   // The device's limits cut to the floor: no features, 128 invocations, 16 KiB of shared memory.
   Caps floor_of_caps() const;

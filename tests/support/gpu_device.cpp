@@ -113,7 +113,13 @@ void Device::choose_device() {
 void Device::create_device() {
   auto dot = chained<VkPhysicalDeviceShaderIntegerDotProductFeatures>(
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES);
-  dot.shaderIntegerDotProduct = VK_TRUE;
+  // Where it is only emulated, too: the kernels must be right there as well.
+  if (caps.api_version >= VK_API_VERSION_1_3) {
+    auto features = chained<VkPhysicalDeviceFeatures2>(
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &dot);
+    vk.GetPhysicalDeviceFeatures2(physical_, &features);
+    integer_dot = dot.shaderIntegerDotProduct != VK_FALSE;
+  }
   auto storage8 = chained<VkPhysicalDevice8BitStorageFeatures>(
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES);
   storage8.storageBuffer8BitAccess = VK_TRUE;
@@ -138,12 +144,15 @@ void Device::create_device() {
   auto info = chained<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queues;
-  const auto enable = [&](uint32_t feature, auto* link) {
-    if ((caps.features & feature) == 0) return;
+  const auto chain = [&](bool wanted, auto* link) {
+    if (!wanted) return;
     link->pNext = const_cast<void*>(info.pNext);
     info.pNext = link;
   };
-  enable(kIntegerDot, &dot);
+  const auto enable = [&](uint32_t feature, auto* link) {
+    chain((caps.features & feature) != 0, link);
+  };
+  chain(integer_dot, &dot);
   enable(kStorage8, &storage8);
   enable(kFloat16, &float16);
   enable(kStorage16, &storage16);

@@ -1,0 +1,78 @@
+#include "rt/kernels/linear_dq8ca.h"
+
+#include "rt/kernels/variants.h"
+#include "rt/model/model.h"
+
+namespace nbl {
+namespace {
+
+// Ranges that K is dealt to. Enough to give a lane of the device each work for one row; a
+// work-group adds them up one after the other, so no more than it can hide.
+constexpr uint32_t kMinWays = 4;
+constexpr uint32_t kMaxWays = 64;
+
+// What a work-item computes.
+struct Tile {
+  uint32_t tokens;
+  uint32_t quads;
+};
+
+uint32_t max_local(const Caps& caps) {
+  return min_of(caps.max_invocations, caps.max_workgroup_x);
+}
+
+// From the whole matrix, not from the window or the number of tokens: it decides the order of sums.
+uint32_t choose_ways(const Caps& caps, const LinearArgs& args) {
+  if ((caps.features & kScalarLoads) != 0) return 1;
+  const uint64_t quads = q4_padded_rows(args.rows) / 4;
+  const uint32_t groups = div_up(args.columns, args.group_size);
+  uint32_t ways = 1;
+  while (ways < kMaxWays && ways < groups && ways * 8 <= max_local(caps) &&
+         (ways < kMinWays || ways * quads < caps.lanes)) {
+    ways *= 2;
+  }
+  return ways;
+}
+
+// With kScalarLoads a lane reuses what it reads of x over 16 rows of the weight, as in linear.cpp.
+Tile choose_tile(const Caps& caps, bool one_row) {
+  const bool scalar = (caps.features & kScalarLoads) != 0;
+  return {one_row ? 1u : 4u, scalar ? 4u : 1u};
+}
+
+}  // namespace
+
+Status call_linear_dq8ca(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
+  NBL_ASSERT(!args.norm && args.few == 0 && args.group_size % 8 == 0);
+  const LinearPush push = linear_push(args);
+  const bool one_row = args.tokens == 1 || args.last_row;
+  const bool scalar = (caps.features & kScalarLoads) != 0;
+  const Tile tile = choose_tile(caps, one_row);
+  const uint32_t ways = choose_ways(caps, args);
+  const uint32_t split = one_row ? ways : 1;
+  // Lanes share nothing but the sums of a split. One subgroup a work-group spreads a small matrix
+  // over a CPU's cores.
+  const uint32_t local =
+      scalar ? min_of(max_of(caps.subgroup_size, 8u), 64u) : max_of(64u, 4 * split);
+  KernelCall made;
+  NBL_TRY(pick(Family::linear_dq8ca, caps, local, local * 16, &made.variant, error));
+  const uint32_t token_tiles = one_row ? 1 : div_up(args.tokens, tile.tokens);
+  if (token_tiles > caps.max_grid[2]) {
+    return fail(error, Code::device_limit, made.variant, "linear tokens", token_tiles,
+                caps.max_grid[2]);
+  }
+  made.spec_count = 6;
+  made.spec[0] = local;
+  made.spec[1] = tile.tokens;
+  made.spec[2] = tile.quads;
+  made.spec[3] = ways;
+  made.spec[4] = split;
+  made.spec[5] = args.group_size / 8;
+  set_grid_folded(&made, div_up(push.quads, local / split * tile.quads), caps.max_grid[0]);
+  made.grid[2] = token_tiles;
+  set_push(&made, push);
+  *call = made;
+  return {};
+}
+
+}  // namespace nbl

@@ -1,0 +1,209 @@
+#version 450
+// out[t][n] = s[t] * sum_k (xq[t][k] - zero[t]) * (nibble(n, k) - 8) * scale[n][k / G]
+//   (+ bias[n] + residual[t][n]); with swiglu: out[t][i] = silu(row 2i) * row 2i+1
+//
+// Shapes  xq, s, zero as quantize_rows.comp writes them; weight [N, K], out [tokens, align_up(N, 32)]
+// Layout  linear.glsl. A word of the weight is eight k, and so are two words of xq.
+// A group's sum is an integer below 2^24: exact, with the packed dot product (DOT) as in float32.
+// The groups are dealt to WAYS equal ranges; a range adds up its groups in turn, scaled, and the
+// ranges are added up in turn. So the result of a row is the same to the bit for any number of rows,
+// in any tile, and for both ways of multiplying.
+//
+// A work-item computes TOKENS rows of xq against QUADS quads of weight rows, over all ranges or,
+// with SPLIT, over one of them.
+// A work-group computes as many quads as it has work-items (a WAYS-th of that with SPLIT) times
+// QUADS for TOKENS rows; token tiles are along grid z, weight rows along x and y.
+#extension GL_GOOGLE_include_directive : require
+#ifdef DOT
+#extension GL_EXT_spirv_intrinsics : require
+#endif
+#include "linear.glsl"
+#include "quantize_rows.push.h"
+
+layout(local_size_x = 64, local_size_x_id = 0) in;
+layout(constant_id = 1) const uint TOKENS = 1u;
+layout(constant_id = 2) const uint QUADS = 1u;
+layout(constant_id = 3) const uint WAYS = 1u;
+layout(constant_id = 4) const uint SPLIT = 1u;        // WAYS or 1; with more than 1 TOKENS is 1
+layout(constant_id = 5) const uint GROUP_WORDS = 4u;  // words of a group
+layout(set = 0, binding = 1) readonly buffer Packed { uvec2 packed[]; };
+layout(set = 0, binding = 5) readonly buffer Params { uvec2 params[]; };
+
+shared vec4 part[gl_WorkGroupSize.x];
+
+const uint kLanes = gl_WorkGroupSize.x / SPLIT;
+// Words whose weights are loaded before the first is used: a lane that has only one range waits for
+// them, one that has a whole tile has no registers to spare.
+const uint kBatch = SPLIT > 1u && GROUP_WORDS >= 4u ? 4u : 1u;
+
+#ifdef DOT
+#define SUM ivec4
+// OpSDot: the sum of the products of four signed bytes.
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019],
+                  id = 4450)
+int dot_of_bytes(int a, int b, spirv_literal int packed_format);
+int dot4(uint a, uint b) { return dot_of_bytes(int(a), int(b), 0); }
+ivec4 dot4(uvec4 a, uint b) {
+  return ivec4(dot4(a.x, b), dot4(a.y, b), dot4(a.z, b), dot4(a.w, b));
+}
+#else
+#define SUM vec4
+// Four bytes less the zero point.
+vec4 centered(uint bytes, int zero) {
+  const ivec4 q = ivec4(bytes << 24, bytes << 16, bytes << 8, bytes) >> 24;
+  return vec4(q - zero);
+}
+#endif
+
+uint weight_at[QUADS];  // uvec4 of the next word
+uint scales_next[QUADS];
+uint x_at[TOKENS];  // the next eight bytes
+int zero[TOKENS];
+SUM sum[TOKENS][QUADS];  // of a group; of sixteen times the products with DOT
+SUM less[QUADS];         // of the group's weights (DOT)
+vec4 total[TOKENS][QUADS];
+
+// Neither fused nor reordered, so that both ways of multiplying give the same bits. A function,
+// because what is precise makes precise what it comes from.
+vec4 add_scaled(vec4 to, vec4 value, vec4 scale) {
+  precise vec4 out_value = to + value * scale;
+  return out_value;
+}
+
+void add_word(uvec4 bits[QUADS]) {
+#ifdef DOT
+  // The nibble with its upper bit turned over, in the upper half of a byte, is sixteen times the
+  // weight.
+  uvec4 low[QUADS], high[QUADS];
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    const uvec4 weights = bits[q] ^ 0x88888888u;
+    low[q] = (weights << 4) & 0xf0f0f0f0u;
+    high[q] = weights & 0xf0f0f0f0u;
+    less[q] += dot4(low[q], 0x01010101u) + dot4(high[q], 0x01010101u);
+  }
+  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+    const uvec2 bytes = packed[x_at[t]++];
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      sum[t][q] += dot4(low[q], bytes.x) + dot4(high[q], bytes.y);
+    }
+  }
+#else
+  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+    const uvec2 bytes = packed[x_at[t]++];
+    [[unroll]] for (uint half_word = 0u; half_word < 2u; ++half_word) {
+      const vec4 x4 = centered(bytes[half_word], zero[t]);
+      const float eights = 8.0 * (x4.x + x4.y + x4.z + x4.w);
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+        const uvec4 n = bits[q] >> (4u * half_word) & 0x0f0f0f0fu;
+        sum[t][q] += vec4(n & 0xffu) * x4.x + vec4((n >> 8) & 0xffu) * x4.y +
+                     vec4((n >> 16) & 0xffu) * x4.z + vec4(n >> 24) * x4.w - eights;
+      }
+    }
+  }
+#endif
+}
+
+void add_group() {
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    less[q] = SUM(0);
+    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) sum[t][q] = SUM(0);
+  }
+  for (uint word = 0u; word < GROUP_WORDS; word += kBatch) {
+    uvec4 bits[kBatch][QUADS];
+    [[unroll]] for (uint b = 0u; b < kBatch; ++b) {
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+        bits[b][q] = weight[weight_at[q]];
+        weight_at[q] += 4u;
+      }
+    }
+    [[unroll]] for (uint b = 0u; b < kBatch; ++b) add_word(bits[b]);
+  }
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    const vec4 scale = scales_at(scales_next[q]);
+    scales_next[q] += 4u;
+    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+#ifdef DOT
+      const vec4 exact = vec4(sum[t][q] - zero[t] * less[q]) * 0.0625;
+#else
+      const vec4 exact = sum[t][q];
+#endif
+      total[t][q] = add_scaled(total[t][q], exact, scale);
+    }
+  }
+}
+
+// Starts at the first group of a range and adds up its groups.
+void add_range(uint way, uint quad[QUADS], uint row[TOKENS]) {
+  const uint groups = push.k_words / GROUP_WORDS;
+  const uint most = (groups + WAYS - 1u) / WAYS;
+  const uint begin = min(way * most, groups);
+  const uint end = min(begin + most, groups);
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    weight_at[q] = weight_base(quad[q]) + begin * GROUP_WORDS * 4u;
+    scales_next[q] = (quad[q] / 4u * groups + begin) * 4u + quad[q] % 4u;
+    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) total[t][q] = vec4(0.0);
+  }
+  const uint stride = (push.columns + QUANTIZED_ROW_ALIGN - 1u) / QUANTIZED_ROW_ALIGN;
+  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+    x_at[t] = row[t] * stride * (QUANTIZED_ROW_ALIGN / 8) + begin * GROUP_WORDS;
+  }
+  for (uint group = begin; group < end; ++group) add_group();
+}
+
+void main() {
+  const uint live = step[STEP_TOKEN_COUNT];
+  const bool last_row = (push.flags & LINEAR_LAST_ROW) != 0u;
+  const uint first_row = last_row ? live - 1u : gl_WorkGroupID.z * TOKENS;
+  if (first_row >= live) return;
+  const uint first_quad = folded_group() * (kLanes * QUADS);
+  if (first_quad >= push.quads) return;
+  const uint lane = gl_LocalInvocationIndex;
+
+  // Lanes and rows past the end repeat the last one: every lane stays in the loop.
+  uint quad[QUADS];
+  uint row[TOKENS];
+  float row_scale[TOKENS];
+  vec4 result_of[TOKENS][QUADS];
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    quad[q] = min(first_quad + q * kLanes + lane % kLanes, push.quads - 1u);
+  }
+  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+    row[t] = min(first_row + t, live - 1u);
+    row_scale[t] = uintBitsToFloat(params[row[t]].x);
+    zero[t] = int(params[row[t]].y);
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) result_of[t][q] = vec4(0.0);
+  }
+
+  const uint first_way = SPLIT > 1u ? lane / kLanes : 0u;
+  const uint end_way = SPLIT > 1u ? first_way + 1u : WAYS;
+  for (uint way = first_way; way < end_way; ++way) {
+    add_range(way, quad, row);
+    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+        result_of[t][q] = add_scaled(result_of[t][q], total[t][q], vec4(1.0));
+      }
+    }
+  }
+  if (SPLIT > 1u) {
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      part[lane] = result_of[0][q];
+      barrier();
+      result_of[0][q] = vec4(0.0);
+      for (uint way = 0u; way < SPLIT; ++way) {
+        result_of[0][q] =
+            add_scaled(result_of[0][q], part[way * kLanes + lane % kLanes], vec4(1.0));
+      }
+      barrier();
+    }
+    if (lane >= kLanes) return;
+  }
+
+  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
+    if (first_row + t >= live) return;
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      if (first_quad + q * kLanes + lane >= push.quads) continue;
+      const vec4 scaled = add_scaled(vec4(0.0), result_of[t][q], vec4(row_scale[t]));
+      finish_quad(quad[q], last_row ? 0u : first_row + t, scaled);
+    }
+  }
+}
