@@ -38,6 +38,7 @@ struct PerplexityOptions {
   std::filesystem::path text;
   std::filesystem::path tokenizer = {};
   uint32_t group_size = 32;
+  Activations activations = Activations::f32;
   uint32_t window = 512;  // tokens, the context's length at most
 };
 

@@ -38,6 +38,9 @@ Metadata describe(const CompileOptions& options, const Hyper& h) {
   return {{"source", options.input.filename().string()},
           {"quantization", "groupwise symmetric int4, f16 scales"},
           {"group_size", fmt::format("{}", options.group_size)},
+          {"activations", options.passes.activations == Activations::int8
+                              ? "int8, a scale and a zero point a row"
+                              : "f32"},
           {"layers", fmt::format("{}", h.layers)},
           {"embedding_length", fmt::format("{}", h.dim)},
           {"feed_forward_length", fmt::format("{}", h.ffn)},

@@ -32,8 +32,8 @@ void run_perplexity(const PerplexityOptions& options) {
   const int32_t bos = tokenizer.add_bos ? tokenizer.bos : -1;
   const uint32_t window = std::min(options.window, hyper.context);
 
-  const auto measure = [&](uint32_t group_size) {
-    Reference model(checkpoint, group_size);
+  const auto measure = [&](uint32_t group_size, Activations activations = Activations::f32) {
+    Reference model(checkpoint, group_size, activations);
     return perplexity(&model, tokens, bos, window, hyper.vocab);
   };
   const PerplexityResult stored = measure(0);
@@ -43,6 +43,11 @@ void run_perplexity(const PerplexityOptions& options) {
   const PerplexityResult packed = measure(options.group_size);
   fmt::print("4 bits, groups of {:<3}     perplexity {:.4f} ({:+.2f} %)\n", options.group_size,
              packed.perplexity, 100 * (packed.perplexity / stored.perplexity - 1));
+  if (options.activations == Activations::f32) return;
+  std::fflush(stdout);
+  const PerplexityResult int8 = measure(options.group_size, options.activations);
+  fmt::print("and int8 activations      perplexity {:.4f} ({:+.2f} %)\n", int8.perplexity,
+             100 * (int8.perplexity / stored.perplexity - 1));
 }
 
 }  // namespace nbl::compiler

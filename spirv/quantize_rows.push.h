@@ -16,11 +16,11 @@ using uint = uint32_t;
 #endif
 
 struct QuantizeRowsPush {
-  uint columns;   /* K */
-  uint stride4;   /* vec4s from one row of x to the next */
-  uint words;     /* words of a quantized row: align_up(K, QUANTIZED_ROW_ALIGN) / 4 */
-  uint flags;     /* QUANTIZE_* */
-  float eps;      /* of the norm */
+  uint columns; /* K */
+  uint stride4; /* vec4s from one row of x to the next */
+  uint words;   /* words of a quantized row: align_up(K, QUANTIZED_ROW_ALIGN) / 4 */
+  uint flags;   /* QUANTIZE_* */
+  float eps;    /* of the norm */
 };
 
 #ifdef __cplusplus

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "compiler/eval/int8_rows.h"
+
 namespace nbl::compiler {
 namespace {
 
@@ -58,8 +60,8 @@ double negative_log_likelihood(std::span<const float> logits, uint32_t token) {
 
 }  // namespace
 
-Reference::Reference(const Checkpoint& checkpoint, uint32_t group_size)
-    : checkpoint_(checkpoint), hyper_(checkpoint.hyper) {
+Reference::Reference(const Checkpoint& checkpoint, uint32_t group_size, Activations activations)
+    : checkpoint_(checkpoint), hyper_(checkpoint.hyper), activations_(activations) {
   if (group_size == 0) return;
   for (const auto& [name, tensor] : checkpoint.tensors) {
     if (!name.ends_with("_norm")) quantized_[name] = quantize_q4(source_rows(tensor), group_size);
@@ -75,8 +77,9 @@ void Reference::read_row(const std::string& tensor, uint32_t row, float* out) co
   }
 }
 
-Reference::Rows Reference::matmul(const Rows& x, const std::string& weight) {
+Reference::Rows Reference::matmul(Rows x, const std::string& weight) {
   const SourceTensor& shape = checkpoint_.tensors.at(weight);
+  if (activations_ == Activations::int8) round_rows_to_int8(&x, shape.columns);
   Rows out(token_count_ * shape.rows);
   in_parallel(shape.rows, [&](size_t begin, size_t end) {
     std::vector<float> row(shape.columns);

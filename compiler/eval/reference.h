@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compiler/import/checkpoint.h"
+#include "compiler/passes/passes.h"
 #include "compiler/quantize/q4.h"
 
 namespace nbl::compiler {
@@ -20,7 +21,8 @@ namespace nbl::compiler {
 class Reference {
  public:
   // Units   group_size: 0 = the weights as stored, else they are quantized in such groups first.
-  Reference(const Checkpoint& checkpoint, uint32_t group_size);
+  Reference(const Checkpoint& checkpoint, uint32_t group_size,
+            Activations activations = Activations::f32);
 
   // Returns the logits of every token, [tokens, vocab].
   //
@@ -32,7 +34,7 @@ class Reference {
   using Rows = std::vector<float>;
 
   void read_row(const std::string& tensor, uint32_t row, float* out) const;
-  Rows matmul(const Rows& x, const std::string& weight);
+  Rows matmul(Rows x, const std::string& weight);
   Rows rms_norm(const Rows& x, const std::string& weight) const;
   void rotate(Rows* x, uint32_t heads) const;
   Rows attention(const Rows& q, const Rows& k, const Rows& v) const;
@@ -40,6 +42,7 @@ class Reference {
 
   const Checkpoint& checkpoint_;
   const Hyper& hyper_;
+  Activations activations_;
   std::map<std::string, Q4Matrix> quantized_;
   size_t token_count_ = 0;
 };

@@ -254,6 +254,7 @@ void check_op(const Graph& graph, const GraphOp& op) {
       check_rms_norm(in, op);
       break;
     case OpKind::linear_q4gsw:
+    case OpKind::linear_dq8ca_q4gsw:
       check_linear(in, op);
       break;
     case OpKind::rope:

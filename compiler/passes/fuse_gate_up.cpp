@@ -24,7 +24,7 @@ void rewrite(Graph* graph, size_t swiglu, size_t gate, size_t up) {
                                      .dtype = DType::q4,
                                      .shape = {2 * row_stride(shape[0]), shape[1]},
                                      .constant = std::move(rows)});
-  op.kind = OpKind::linear_q4gsw;
+  op.kind = graph->ops[gate].kind;
   op.name = at + "ffn_gate_up";
   op.inputs = {graph->ops[gate].inputs[0], weight};
   op.swiglu = true;
@@ -42,7 +42,7 @@ int fuse_gate_up(Graph* graph) {
     if (gate < 0 || up < 0 || gate == up) continue;
     const GraphOp& gate_op = graph->ops[static_cast<size_t>(gate)];
     const GraphOp& up_op = graph->ops[static_cast<size_t>(up)];
-    if (gate_op.inputs[0] != up_op.inputs[0]) continue;
+    if (gate_op.inputs[0] != up_op.inputs[0] || gate_op.kind != up_op.kind) continue;
     rewrite(graph, i, static_cast<size_t>(gate), static_cast<size_t>(up));
     i -= 2;
     ++applied;

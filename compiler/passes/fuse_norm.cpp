@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kNormSlot = 2;
 
 bool takes_norm(const GraphOp& op, int32_t normed) {
-  return op.kind == OpKind::linear_q4gsw && op.inputs[0] == normed &&
+  return is_linear(op.kind) && op.inputs[0] == normed &&
          std::ranges::count(op.inputs, normed) == 1 && op.input(kNormSlot) == kAbsent;
 }
 

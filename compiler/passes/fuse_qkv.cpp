@@ -25,7 +25,7 @@ bool follow(const Graph& graph, int32_t tensor, OpKind kind, size_t reader, size
   const int32_t op = only_for(graph, tensor, kind, reader);
   if (op < 0) return false;
   *found = static_cast<size_t>(op);
-  return kind != OpKind::linear_q4gsw || is_plain_linear(graph, op);
+  return !is_linear(kind) || is_plain_linear(graph, op);
 }
 
 bool same_rotation(const GraphOp& a, const GraphOp& b) {
@@ -41,16 +41,21 @@ bool match(const Graph& graph, size_t sdpa, Attention* found) {
   const auto from = [&](size_t reader, size_t slot, OpKind kind, size_t* op) {
     return follow(graph, ops[reader].inputs[slot], kind, reader, op);
   };
+  const auto from_linear = [&](size_t reader, size_t* op) {
+    return from(reader, 0, OpKind::linear_q4gsw, op) ||
+           from(reader, 0, OpKind::linear_dq8ca_q4gsw, op);
+  };
   const bool shape = from(a.sdpa, 0, OpKind::rope, &a.rope_q) &&
                      from(a.sdpa, 1, OpKind::update_cache, &a.update_k) &&
                      from(a.sdpa, 2, OpKind::update_cache, &a.update_v) &&
                      from(a.update_k, 0, OpKind::rope, &a.rope_k) &&
-                     from(a.rope_q, 0, OpKind::linear_q4gsw, &a.linear_q) &&
-                     from(a.rope_k, 0, OpKind::linear_q4gsw, &a.linear_k) &&
-                     from(a.update_v, 0, OpKind::linear_q4gsw, &a.linear_v);
+                     from_linear(a.rope_q, &a.linear_q) && from_linear(a.rope_k, &a.linear_k) &&
+                     from_linear(a.update_v, &a.linear_v);
   if (!shape || !same_rotation(ops[a.rope_q], ops[a.rope_k])) return false;
-  const int32_t x = ops[a.linear_q].inputs[0];
-  if (ops[a.linear_k].inputs[0] != x || ops[a.linear_v].inputs[0] != x) return false;
+  const GraphOp& q = ops[a.linear_q];
+  for (const size_t other : {a.linear_k, a.linear_v}) {
+    if (ops[other].inputs[0] != q.inputs[0] || ops[other].kind != q.kind) return false;
+  }
   *found = a;
   return true;
 }
@@ -83,7 +88,7 @@ void rewrite(Graph* graph, const Attention& a) {
   const int32_t qkv =
       graph->add({.name = at + "attn_qkv", .shape = {0, graph->tensor(weight).shape[0]}});
   const GraphOp& rope_q = graph->ops[a.rope_q];
-  GraphOp linear{.kind = OpKind::linear_q4gsw,
+  GraphOp linear{.kind = graph->ops[a.linear_q].kind,
                  .name = at + "attn_qkv",
                  .inputs = {graph->ops[a.linear_q].inputs[0], weight},
                  .outputs = {qkv}};

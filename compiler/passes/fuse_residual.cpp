@@ -11,8 +11,8 @@ int32_t linear_for(const Graph& graph, size_t add, size_t slot) {
   const int32_t from = graph.producer(tensor);
   if (from < 0 || graph.users(tensor) != std::vector{add}) return -1;
   const GraphOp& op = graph.ops[static_cast<size_t>(from)];
-  const bool takes = op.kind == OpKind::linear_q4gsw && !op.swiglu && !op.last_row &&
-                     op.input(kResidualSlot) == kAbsent;
+  const bool takes =
+      is_linear(op.kind) && !op.swiglu && !op.last_row && op.input(kResidualSlot) == kAbsent;
   return takes ? from : -1;
 }
 

@@ -45,6 +45,7 @@ void run_passes(Graph* graph, const PassOptions& options) {
     }
   }
   require_well_formed(*graph, "building it");
+  if (options.activations == Activations::int8) quantize_activations(graph);
   for (const Pass& pass : kPasses) {
     const bool disabled = std::ranges::count(options.disabled, pass.name) > 0;
     if (disabled || (pass.fusion && !options.fuse)) continue;
@@ -60,7 +61,7 @@ void run_passes(Graph* graph, const PassOptions& options) {
 bool is_plain_linear(const Graph& graph, int32_t op) {
   if (op < 0) return false;
   const GraphOp& linear = graph.ops[static_cast<size_t>(op)];
-  if (linear.kind != OpKind::linear_q4gsw || linear.swiglu || linear.last_row) return false;
+  if (!is_linear(linear.kind) || linear.swiglu || linear.last_row) return false;
   for (size_t slot = 2; slot < linear.inputs.size(); ++slot) {
     if (linear.inputs[slot] != kAbsent) return false;
   }

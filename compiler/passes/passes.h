@@ -36,6 +36,9 @@ int fuse_residual(Graph* graph);
 // that is faster on the device.
 int fuse_norm(Graph* graph);
 
+// Every linear takes int8 activations.
+int quantize_activations(Graph* graph);
+
 struct Pass {
   const char* name;
   const char* does;  // for --help
@@ -53,10 +56,14 @@ enum class EmbeddingLayout : uint8_t { automatic, linear, embedding, tiled };
 
 void choose_layouts(Graph* graph, EmbeddingLayout wanted);
 
+// What linears multiply their weights with.
+enum class Activations : uint8_t { f32, int8 };
+
 struct PassOptions {
   bool fuse = true;
   std::vector<std::string> disabled = {};  // names
   EmbeddingLayout embedding_layout = EmbeddingLayout::automatic;
+  Activations activations = Activations::f32;  // int8: quantize_activations() before all passes
 };
 
 // Runs what the options leave on and verifies the graph after each, then chooses layouts.

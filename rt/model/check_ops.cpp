@@ -212,6 +212,7 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       check_rms_norm(in, op);
       break;
     case OpKind::linear_q4gsw:
+    case OpKind::linear_dq8ca_q4gsw:
       check_linear(in, op);
       break;
     case OpKind::rope:

@@ -91,8 +91,15 @@ enum class OpKind : uint8_t {
   permute,
   // x [T, C] -> out [T, C].                             exp(scale * x) / sum over C of it
   softmax,
+  // As linear_q4gsw, but each row of (normed) x is rounded to int8 first, with a scale and a zero
+  // point of its own (docs/kernels.md): out = s * sum (xq - zero) * weight + bias + residual.
+  linear_dq8ca_q4gsw,
 };
-inline constexpr uint32_t kOpKindCount = 15;
+inline constexpr uint32_t kOpKindCount = 16;
+
+constexpr bool is_linear(OpKind kind) {
+  return kind == OpKind::linear_q4gsw || kind == OpKind::linear_dq8ca_q4gsw;
+}
 
 // The names in the file, in the order of the enums.
 inline constexpr std::string_view kOpKindNames[kOpKindCount] = {"embedding_q4gsw",
@@ -109,7 +116,8 @@ inline constexpr std::string_view kOpKindNames[kOpKindCount] = {"embedding_q4gsw
                                                                 "slice",
                                                                 "cat",
                                                                 "permute",
-                                                                "softmax"};
+                                                                "softmax",
+                                                                "linear_dq8ca_q4gsw"};
 inline constexpr std::string_view kRoleNames[] = {"input", "activation", "weight", "state"};
 inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4", "i8"};
 inline constexpr std::string_view kLayoutNames[] = {"row_major", "q4_t16k8", "q4_rows_linear",

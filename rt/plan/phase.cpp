@@ -46,6 +46,7 @@ Status PhaseBuilder::add_op(uint32_t index, const Op& op, Error* error) {
       return add_rms_norm(x, op.inputs[1], op.eps, max_of(op.heads, 1u), out, error);
     }
     case OpKind::linear_q4gsw:
+    case OpKind::linear_dq8ca_q4gsw:
       return add_linear(op, error);
     case OpKind::rope:
       return add_rope(op, error);

@@ -1,6 +1,7 @@
 // Turns the ops of a model into dispatches over values, before anything has an offset.
 #pragma once
 
+#include "rt/kernels/linear.h"
 #include "rt/plan.h"
 
 namespace nbl {
@@ -35,11 +36,23 @@ class PhaseBuilder {
     bool image;  // the nibbles are in one
   };
 
+  // What quantize_rows made of one tensor: the linears behind it that read the same share it.
+  struct QuantizedRows {
+    int32_t x = -1;  // -1 = nothing yet
+    int32_t norm = -1;
+    float eps = 0;
+    bool last_row = false;
+    uint32_t rows = 0;  // values
+    uint32_t params = 0;
+  };
+
   Status add_op(uint32_t index, const Op& op, Error* error);
   Status add_embedding(const Op& op, Error* error);
   Status add_rms_norm(uint32_t x, int32_t weight, float eps, uint32_t heads, uint32_t out,
                       Error* error);
   Status add_linear(const Op& op, Error* error);
+  Status add_linear_dq8ca(const Op& op, LinearArgs args, uint32_t out, Error* error);
+  Status quantize(const Op& op, const LinearArgs& args, Error* error);
   Status add_rope(const Op& op, Error* error);
   Status add_cache(const Op& op, Error* error);
   Status add_rope_cache(const Op& op, Error* error);
@@ -75,6 +88,7 @@ class PhaseBuilder {
   std::span<Value> values_;
   Dispatch spare_{};  // written in place of dispatches when counting
   uint32_t rows_;     // of the activations that ops write: 1 after a linear of the last row only
+  QuantizedRows quantized_;
   uint32_t op_index_ = 0;
   uint32_t dispatch_count_ = 0;
   uint32_t value_count_ = 0;

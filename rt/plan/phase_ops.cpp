@@ -104,6 +104,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
   args.swiglu = op.swiglu;
   args.last_row = one_row && tokens_ > 1;
   args.eps = op.eps;
+  if (op.kind == OpKind::linear_dq8ca_q4gsw) return add_linear_dq8ca(op, args, out, error);
   uint32_t x = id_of(op.inputs[0]);
   if (args.norm && !linear_fuses_norm(plan_.caps, args)) {
     const uint32_t normed = scratch(uint64_t{tokens_} * row_stride(weight.columns()) * 4);

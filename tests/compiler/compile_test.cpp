@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "compiler/inspect/inspect.h"
 #include "rt/load.h"
 #include "tests/support/compiled.h"
 #include "tests/support/llama2c_writer.h"
@@ -75,6 +76,25 @@ TEST_F(Compile, keeps_keys_and_values_in_the_numbers_asked_for) {
   EXPECT_NE(error_of({.input = input.path(), .output = output_.path(), .cache = DType::u32})
                 .find("it can be f16, f32 or i8"),
             std::string::npos);
+}
+
+TEST_F(Compile, gives_linears_int8_activations_on_request_and_notes_it) {
+  const test::TempFile input(checkpoint_with_context(77).bytes);
+  for (const Activations activations : {Activations::f32, Activations::int8}) {
+    compile(
+        {.input = input.path(), .output = output_.path(), .passes = {.activations = activations}});
+    const test::AlignedBytes file = test::read_file(output_.path());
+    Model model;
+    ASSERT_TRUE(load(file.span(), &model, nullptr).ok());
+    const bool int8 = activations == Activations::int8;
+    for (uint32_t i = 0; i < model.op_count(); ++i) {
+      const OpKind kind = model.op(i).kind;
+      EXPECT_NE(kind, int8 ? OpKind::linear_q4gsw : OpKind::linear_dq8ca_q4gsw);
+    }
+    const std::string text = model_text(model);
+    EXPECT_NE(text.find(int8 ? "activations: int8" : "activations: f32"), std::string::npos);
+    EXPECT_EQ(text.find("linear_dq8ca_q4gsw") != std::string::npos, int8);
+  }
 }
 
 TEST_F(Compile, warns_of_a_missing_tokenizer) {

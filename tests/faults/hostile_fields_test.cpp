@@ -27,9 +27,9 @@ struct Spoil {
   std::function<void(HostileFile&)> how;
 };
 
-void expect_refused(const std::vector<Spoil>& cases) {
+void expect_refused(const std::vector<Spoil>& cases, const AlignedBytes& good = good_file()) {
   for (const Spoil& c : cases) {
-    HostileFile file(good_file());
+    HostileFile file(good);
     c.how(file);
     file.fix();
     const std::string text = file.load_error();
@@ -118,6 +118,34 @@ TEST(HostileFields, indices_out_of_range_are_refused) {
       {"scales", Code::bad_tensor, "malformed",
        [&](HostileFile& f) { f.set(weight(f), fb::Tensor::VT_SCALES, -7); }},
   });
+}
+
+TEST(HostileFields, operands_of_linears_with_int8_activations_are_checked) {
+  test::BuildOptions options;
+  options.passes.activations = compiler::Activations::int8;
+  const AlignedBytes good = test::build_model(test::small_llama({.layers = 1}), options);
+  const auto linear = [](HostileFile& f) { return op_of(f, "linear_dq8ca_q4gsw"); };
+  HostileFile whole(good);
+  whole.fix();
+  ASSERT_EQ(whole.load_error(), "");
+  expect_refused(
+      {
+          {"unknown kind", Code::unknown_op, "zzzzar_dq8ca",
+           [&](HostileFile& f) { f.set_text(linear(f)->kind(), "zzzz"); }},
+          {"input", Code::bad_op, "malformed",
+           [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, 9999); }},
+          {"no rows to round", Code::bad_op, "malformed",
+           [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 0, -1); }},
+          {"no weight", Code::bad_op, "malformed",
+           [&](HostileFile& f) { f.set_element(linear(f)->inputs(), 1, -1); }},
+          {"a norm that is no vector", Code::bad_op, "malformed",
+           [&](HostileFile& f) {
+             f.set_element(linear(f)->inputs(), 2, linear(f)->inputs()->Get(1));
+           }},
+          {"eps that is no number", Code::bad_op, "malformed",
+           [&](HostileFile& f) { f.set(linear(f), fb::Op::VT_EPS, std::nanf("")); }},
+      },
+      good);
 }
 
 TEST(HostileFields, numbers_that_do_not_fit_are_refused) {

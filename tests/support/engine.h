@@ -49,7 +49,7 @@ struct EngineOptions {
   nbl_cache_load_fn cache_load = nullptr;
   nbl_cache_store_fn cache_store = nullptr;
   void* user = nullptr;
-  nbl_get_instance_proc_addr vulkan = nullptr;  // null = the machine's
+  nbl_get_instance_proc_addr vulkan = nullptr;  // null: vulkan_entry()
 };
 
 // Bytes at an aligned address, followed by a guard that nobody may write.

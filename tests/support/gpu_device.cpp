@@ -115,8 +115,8 @@ void Device::create_device() {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES);
   // Where it is only emulated, too: the kernels must be right there as well.
   if (caps.api_version >= VK_API_VERSION_1_3) {
-    auto features = chained<VkPhysicalDeviceFeatures2>(
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &dot);
+    auto features =
+        chained<VkPhysicalDeviceFeatures2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &dot);
     vk.GetPhysicalDeviceFeatures2(physical_, &features);
     integer_dot = dot.shaderIntegerDotProduct != VK_FALSE;
   }

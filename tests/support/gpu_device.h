@@ -48,7 +48,7 @@ class Device {
   VkDevice device = nullptr;
   VkQueue queue = nullptr;
   uint32_t family = 0;
-  bool integer_dot = false;  // kernels of kIntegerDot run, accelerated or not
+  bool integer_dot = false;           // kernels of kIntegerDot run, accelerated or not
   std::vector<std::string> messages;  // of the validation layer
 
  private:

@@ -166,12 +166,34 @@ const Interpreter::Matrix& Interpreter::matrix(const fb::Op& op, uint32_t slot) 
   return *matrix_of_.at(static_cast<size_t>(op.inputs()->Get(slot)));
 }
 
+// scale * (xq - zero), where xq = clamp(round(x / scale) + zero, -128, 127).
+void Interpreter::round_to_int8(std::vector<double>* x) {
+  std::uniform_real_distribution<double> noise(1 - cache_noise_, 1 + cache_noise_);
+  double low = 0, high = 0;
+  for (double& v : *x) {
+    if (cache_noise_ > 0) v *= noise(noise_);
+    v = static_cast<double>(static_cast<float>(v));
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
+  double scale = static_cast<double>(static_cast<float>((high - low) / 255));
+  if (high - low < 0x1p-110) scale = static_cast<double>(0.1f);
+  const bool by_low = 128 + low / scale < 127 - high / scale;
+  const double end = by_low ? -128 - low / scale : 127 - high / scale;
+  const double zero = std::clamp(std::nearbyint(end), -128.0, 127.0);
+  scale = std::max(scale, static_cast<double>(6.1e-5f));
+  for (double& v : *x) {
+    v = scale * (std::clamp(std::nearbyint(v / scale) + zero, -128.0, 127.0) - zero);
+  }
+}
+
 void Interpreter::linear(const fb::Op& op) {
   const auto present = [&](uint32_t slot) {
     return slot < op.inputs()->size() && op.inputs()->Get(slot) >= 0;
   };
   std::vector<double> x = input(op, 0);
   if (present(2)) x = normalize(x, matrix(op, 2).values, static_cast<double>(op.eps()));
+  if (is(op.kind(), "linear_dq8ca_q4gsw")) round_to_int8(&x);
   const Matrix& w = matrix(op, 1);
   std::vector<double> rows(w.rows);
   for (size_t n = 0; n < w.rows; ++n) {
@@ -229,7 +251,7 @@ void Interpreter::run(const fb::Op& op) {
                 m.columns, output(op, 0).begin());
   } else if (kind == "rms_norm") {
     rms_norm(op);
-  } else if (kind == "linear_q4gsw") {
+  } else if (kind == "linear_q4gsw" || kind == "linear_dq8ca_q4gsw") {
     linear(op);
   } else if (kind == "rope") {
     output(op, 0) = input(op, 0);

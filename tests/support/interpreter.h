@@ -1,9 +1,9 @@
 // What a .nbl file computes, in float64 and as plainly as it can be said: the reference for whole
 // models. Reads the FlatBuffer with the generated header and shares no code with the runtime.
 //
-// Weights are what the file says, (nibble - 8) * f16 scale. KV cache entries are rounded to their
-// type: f16 and f32 to nearest even, i8 to steps of their row's largest / 127; everything else
-// stays double.
+// Weights are what the file says, (nibble - 8) * scale. KV cache entries are rounded to their type:
+// f16 and f32 to nearest even, i8 to steps of their row's largest / 127; so are activations of
+// linear_dq8ca_q4gsw to int8 with a float32 scale; everything else stays double.
 #pragma once
 
 #include <array>
@@ -48,8 +48,9 @@ class Interpreter {
   // Forgets everything from `position` on.
   void rewind(uint32_t position);
 
-  // Changes what is written to the caches by up to this fraction before it is rounded: for
-  // finding out how much a result depends on entries that round to the other side.
+  // Changes what is written to the caches by up to this fraction before it is rounded, and
+  // activations before they are rounded to int8: for finding out how much a result depends on
+  // entries that round to the other side.
   void set_cache_noise(double fraction, uint64_t seed);
 
   // An activation of the last step, or all values of a state tensor as they are now.
@@ -70,6 +71,7 @@ class Interpreter {
   const std::byte* segment(int32_t index, uint64_t bytes) const;
   void run(const fb::Op& op);
   void linear(const fb::Op& op);
+  void round_to_int8(std::vector<double>* x);
   void attention(const fb::Op& op);
   double score(const fb::Op& op, double dot, size_t c) const;
   void rope_update_cache(const fb::Op& op);

@@ -126,7 +126,7 @@ int32_t ModelBuilder::linear(int32_t x, uint32_t rows, uint32_t group, bool norm
   const int32_t weight = q4(swiglu ? 2 * row_stride(rows) : rows, columns(x), group);
   const int32_t gain = norm ? vector(columns(x)) : -1;
   const int32_t out = activation(rows);
-  op({.kind = OpKind::linear_q4gsw,
+  op({.kind = int8_ ? OpKind::linear_dq8ca_q4gsw : OpKind::linear_q4gsw,
       .inputs = {x, weight, gain, -1, residual},
       .outputs = {out},
       .swiglu = swiglu,
@@ -256,6 +256,7 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
   for (uint32_t i = 0; i < op_count; ++i) {
     const int32_t x = any();
     const uint32_t group = kGroups[random->below(6)];
+    int8_activations(random->below(3) == 0);
     switch (random->below(9)) {
       case 0:
         alive.push_back(norm(x));

@@ -52,6 +52,9 @@ class ModelBuilder {
   // The builder keeps the bytes that the model views.
   Model build();
 
+  // What the linears from here on take.
+  void int8_activations(bool on) { int8_ = on; }
+
   // A llama-shaped decoder, fused or not.
   struct Decoder {
     uint32_t dim = 64, layers = 2, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, group = 32;
@@ -88,6 +91,7 @@ class ModelBuilder {
   void finish(int32_t x, bool last_row = true, bool capped = false);
 
   uint32_t vocab_, context_, chunk_;
+  bool int8_ = false;
   std::vector<Entry> tensors_;
   std::vector<uint64_t> segments_;
   std::vector<OpSpec> ops_;
