@@ -2,12 +2,13 @@
 // out[t][n] = s[t] * sum_k (xq[t][k] - zero[t]) * (nibble(n, k) - 8) * scale[n][k / G]
 //   (+ bias[n] + residual[t][n]); with swiglu: out[t][i] = silu(row 2i) * row 2i+1
 //
-// Shapes  xq, s, zero as quantize_rows.comp writes them; weight [N, K], out [tokens, align_up(N, 32)]
+// Shapes  xq, s, zero as quantize_rows.comp writes them; weight [N, K],
+//         out [tokens, align_up(N, 32)]
 // Layout  linear.glsl. A word of the weight is eight k, and so are two words of xq.
 // A group's sum is an integer below 2^24: exact, with the packed dot product (DOT) as in float32.
 // The groups are dealt to WAYS equal ranges; a range adds up its groups in turn, scaled, and the
-// ranges are added up in turn. So the result of a row is the same to the bit for any number of rows,
-// in any tile, and for both ways of multiplying.
+// ranges are added up in turn. So a row has the same bits for any number of rows, in any tile, and
+// for both ways of multiplying.
 //
 // A work-item computes TOKENS rows of xq against QUADS quads of weight rows, over all ranges or,
 // with SPLIT, over one of them.
@@ -24,7 +25,7 @@ layout(local_size_x = 64, local_size_x_id = 0) in;
 layout(constant_id = 1) const uint TOKENS = 1u;
 layout(constant_id = 2) const uint QUADS = 1u;
 layout(constant_id = 3) const uint WAYS = 1u;
-layout(constant_id = 4) const uint SPLIT = 1u;        // WAYS or 1; with more than 1 TOKENS is 1
+layout(constant_id = 4) const uint SPLIT = 1u;        // WAYS, with TOKENS and QUADS 1, or 1
 layout(constant_id = 5) const uint GROUP_WORDS = 4u;  // words of a group
 layout(set = 0, binding = 1) readonly buffer Packed { uvec2 packed[]; };
 layout(set = 0, binding = 5) readonly buffer Params { uvec2 params[]; };
@@ -32,6 +33,7 @@ layout(set = 0, binding = 5) readonly buffer Params { uvec2 params[]; };
 shared vec4 part[gl_WorkGroupSize.x];
 
 const uint kLanes = gl_WorkGroupSize.x / SPLIT;
+const uint kTile = TOKENS * QUADS;  // sums of a work-item: QUADS of a row, then the next row's
 // Words whose weights are loaded before the first is used: a lane that has only one range waits for
 // them, one that has a whole tile has no registers to spare.
 const uint kBatch = SPLIT > 1u && GROUP_WORDS >= 4u ? 4u : 1u;
@@ -59,9 +61,9 @@ uint weight_at[QUADS];  // uvec4 of the next word
 uint scales_next[QUADS];
 uint x_at[TOKENS];  // the next eight bytes
 int zero[TOKENS];
-SUM sum[TOKENS][QUADS];  // of a group; of sixteen times the products with DOT
-SUM less[QUADS];         // of the group's weights (DOT)
-vec4 total[TOKENS][QUADS];
+SUM sum[kTile];   // of a group; of sixteen times the products with DOT
+SUM less[QUADS];  // of the group's weights (DOT)
+vec4 total[kTile];  // of a range
 
 // Neither fused nor reordered, so that both ways of multiplying give the same bits. A function,
 // because what is precise makes precise what it comes from.
@@ -84,7 +86,7 @@ void add_word(uvec4 bits[QUADS]) {
   [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
     const uvec2 bytes = packed[x_at[t]++];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      sum[t][q] += dot4(low[q], bytes.x) + dot4(high[q], bytes.y);
+      sum[t * QUADS + q] += dot4(low[q], bytes.x) + dot4(high[q], bytes.y);
     }
   }
 #else
@@ -95,7 +97,7 @@ void add_word(uvec4 bits[QUADS]) {
       const float eights = 8.0 * (x4.x + x4.y + x4.z + x4.w);
       [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
         const uvec4 n = bits[q] >> (4u * half_word) & 0x0f0f0f0fu;
-        sum[t][q] += vec4(n & 0xffu) * x4.x + vec4((n >> 8) & 0xffu) * x4.y +
+        sum[t * QUADS + q] += vec4(n & 0xffu) * x4.x + vec4((n >> 8) & 0xffu) * x4.y +
                      vec4((n >> 16) & 0xffu) * x4.z + vec4(n >> 24) * x4.w - eights;
       }
     }
@@ -104,10 +106,6 @@ void add_word(uvec4 bits[QUADS]) {
 }
 
 void add_group() {
-  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-    less[q] = SUM(0);
-    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) sum[t][q] = SUM(0);
-  }
   for (uint word = 0u; word < GROUP_WORDS; word += kBatch) {
     uvec4 bits[kBatch][QUADS];
     [[unroll]] for (uint b = 0u; b < kBatch; ++b) {
@@ -123,31 +121,17 @@ void add_group() {
     scales_next[q] += 4u;
     [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
 #ifdef DOT
-      const vec4 exact = vec4(sum[t][q] - zero[t] * less[q]) * 0.0625;
+      const vec4 exact = vec4(sum[t * QUADS + q] - zero[t] * less[q]) * 0.0625;
 #else
-      const vec4 exact = sum[t][q];
+      const vec4 exact = sum[t * QUADS + q];
 #endif
-      total[t][q] = add_scaled(total[t][q], exact, scale);
+      total[t * QUADS + q] = add_scaled(total[t * QUADS + q], exact, scale);
+      sum[t * QUADS + q] = SUM(0);
     }
+#ifdef DOT
+    less[q] = SUM(0);
+#endif
   }
-}
-
-// Starts at the first group of a range and adds up its groups.
-void add_range(uint way, uint quad[QUADS], uint row[TOKENS]) {
-  const uint groups = push.k_words / GROUP_WORDS;
-  const uint most = (groups + WAYS - 1u) / WAYS;
-  const uint begin = min(way * most, groups);
-  const uint end = min(begin + most, groups);
-  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-    weight_at[q] = weight_base(quad[q]) + begin * GROUP_WORDS * 4u;
-    scales_next[q] = (quad[q] / 4u * groups + begin) * 4u + quad[q] % 4u;
-    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) total[t][q] = vec4(0.0);
-  }
-  const uint stride = (push.columns + QUANTIZED_ROW_ALIGN - 1u) / QUANTIZED_ROW_ALIGN;
-  [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
-    x_at[t] = row[t] * stride * (QUANTIZED_ROW_ALIGN / 8) + begin * GROUP_WORDS;
-  }
-  for (uint group = begin; group < end; ++group) add_group();
 }
 
 void main() {
@@ -159,51 +143,56 @@ void main() {
   if (first_quad >= push.quads) return;
   const uint lane = gl_LocalInvocationIndex;
 
+  const uint first_way = SPLIT > 1u ? lane / kLanes : 0u;
+  const uint groups = push.k_words / GROUP_WORDS;
+  const uint most = (groups + WAYS - 1u) / WAYS;
+  uint group = min(first_way * most, groups);
   // Lanes and rows past the end repeat the last one: every lane stays in the loop.
-  uint quad[QUADS];
-  uint row[TOKENS];
-  float row_scale[TOKENS];
-  vec4 result_of[TOKENS][QUADS];
   [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-    quad[q] = min(first_quad + q * kLanes + lane % kLanes, push.quads - 1u);
+    const uint quad = min(first_quad + q * kLanes + lane % kLanes, push.quads - 1u);
+    weight_at[q] = weight_base(quad) + group * GROUP_WORDS * 4u;
+    scales_next[q] = (quad / 4u * groups + group) * 4u + quad % 4u;
+    less[q] = SUM(0);
   }
+  const uint stride = (push.columns + QUANTIZED_ROW_ALIGN - 1u) / QUANTIZED_ROW_ALIGN;
   [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
-    row[t] = min(first_row + t, live - 1u);
-    row_scale[t] = uintBitsToFloat(params[row[t]].x);
-    zero[t] = int(params[row[t]].y);
-    [[unroll]] for (uint q = 0u; q < QUADS; ++q) result_of[t][q] = vec4(0.0);
+    const uint row = min(first_row + t, live - 1u);
+    x_at[t] = row * stride * (QUANTIZED_ROW_ALIGN / 8) + group * GROUP_WORDS;
+    zero[t] = int(params[row].y);
   }
 
-  const uint first_way = SPLIT > 1u ? lane / kLanes : 0u;
-  const uint end_way = SPLIT > 1u ? first_way + 1u : WAYS;
-  for (uint way = first_way; way < end_way; ++way) {
-    add_range(way, quad, row);
-    [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-        result_of[t][q] = add_scaled(result_of[t][q], total[t][q], vec4(1.0));
-      }
+  vec4 result_of[kTile];
+  [[unroll]] for (uint i = 0u; i < kTile; ++i) result_of[i] = vec4(0.0);
+  for (uint way = first_way; way < first_way + WAYS / SPLIT; ++way) {
+    [[unroll]] for (uint i = 0u; i < kTile; ++i) {
+      total[i] = vec4(0.0);
+      sum[i] = SUM(0);
+    }
+    const uint end = min(group + most, groups);
+    for (; group < end; ++group) add_group();
+    [[unroll]] for (uint i = 0u; i < kTile; ++i) {
+      result_of[i] = add_scaled(result_of[i], total[i], vec4(1.0));
     }
   }
   if (SPLIT > 1u) {
-    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      part[lane] = result_of[0][q];
-      barrier();
-      result_of[0][q] = vec4(0.0);
-      for (uint way = 0u; way < SPLIT; ++way) {
-        result_of[0][q] =
-            add_scaled(result_of[0][q], part[way * kLanes + lane % kLanes], vec4(1.0));
-      }
-      barrier();
-    }
+    part[lane] = result_of[0];
+    barrier();
     if (lane >= kLanes) return;
+    result_of[0] = vec4(0.0);
+    for (uint way = 0u; way < SPLIT; ++way) {
+      result_of[0] = add_scaled(result_of[0], part[way * kLanes + lane], vec4(1.0));
+    }
   }
 
   [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
-    if (first_row + t >= live) return;
+    const uint row = first_row + t;
+    if (row >= live) return;
+    const vec4 scale = vec4(uintBitsToFloat(params[row].x));
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      if (first_quad + q * kLanes + lane >= push.quads) continue;
-      const vec4 scaled = add_scaled(vec4(0.0), result_of[t][q], vec4(row_scale[t]));
-      finish_quad(quad[q], last_row ? 0u : first_row + t, scaled);
+      const uint quad = first_quad + q * kLanes + lane;
+      if (quad >= push.quads) continue;
+      const vec4 scaled = add_scaled(vec4(0.0), result_of[t * QUADS + q], scale);
+      finish_quad(quad, last_row ? 0u : row, scaled);
     }
   }
 }

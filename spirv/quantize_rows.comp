@@ -2,13 +2,13 @@
 // xq[t][k] = clamp(round(y[t][k] / scale[t]) + zero[t], -128, 127), y = x or, with QUANTIZE_NORM,
 //   x / sqrt(mean(x^2) + eps) * weight
 //   low = min(y, 0), high = max(y, 0) over the row; scale = (high - low) / 255
-//   zero = round(-128 - low / scale) or round(127 - high / scale): the one that is nearer to its end
+//   zero = round(-128 - low / scale) or round(127 - high / scale), the one nearer to its end
 // Quotients are rounded exactly, halves to even, and scale is the float nearest to its value, so
 // that every device computes the same integers.
 //
-// Shapes      x [tokens][stride4 vec4s], weight [K]; packed [tokens][words]: four columns a word,
-//             the first in the low byte, columns past K equal to zero[t]; params [tokens]: the bits
-//             of scale and zero
+// Shapes      x [tokens][stride4 vec4s], weight [stride4 vec4s], both with zero padding; packed
+//             [tokens][words]: four columns a word, the first in the low byte, columns past K equal
+//             to zero[t]; params [tokens]: the bits of scale and zero
 // Work-item   every L-th vec4 of a row, three times: squares, ends, integers.
 // Work-group  one row. Sums and ends meet in shared memory.
 #extension GL_GOOGLE_include_directive : require
@@ -50,11 +50,11 @@ vec2 meet(vec2 value, bool ends) {
   return met;
 }
 
-// Columns 4i .. 4i + 3 of row `row`, zero past the last.
+// Columns 4i .. 4i + 3 of row `row`.
 vec4 values(uint row, uint i, float factor) {
   precise vec4 y = x[row * push.stride4 + i];
   if ((push.flags & QUANTIZE_NORM) != 0u) y = y * factor * weight[i];
-  return mix(vec4(0.0), y, lessThan(uvec4(0u, 1u, 2u, 3u) + 4u * i, uvec4(push.columns)));
+  return y;
 }
 
 // y / scale to the nearest integer; a half goes to the even one, or where `odd` to the odd one.
@@ -113,8 +113,8 @@ void main() {
     if (any(equal(floatBitsToUint(y) & kExponent, uvec4(kExponent)))) {
       ends = vec2(uintBitsToFloat(kExponent));
     } else {
-      ends.x = max(ends.x, max(max(-y.x, -y.y), max(-y.z, -y.w)));
-      ends.y = max(ends.y, max(max(y.x, y.y), max(y.z, y.w)));
+      ends = max(ends, max(max(vec2(-y.x, y.x), vec2(-y.y, y.y)),
+                           max(vec2(-y.z, y.z), vec2(-y.w, y.w))));
     }
   }
   ends = meet(ends, true);

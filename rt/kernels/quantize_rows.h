@@ -27,7 +27,7 @@ constexpr uint64_t quantized_row_bytes(uint32_t columns) {
 inline constexpr uint64_t kRowParamsBytes = 8;
 
 // Bindings  0 step, 1 x, 2 norm weight (x where there is none), 3 rows [tokens], 4 params [tokens].
-// Shapes    x f32 [tokens][row_stride(K)], norm weight f32 [K].
+// Shapes    x f32 [tokens][row_stride(K)], norm weight f32 [row_stride(K)]. Padding is 0.
 // Errors    device_limit.
 Status call_quantize_rows(const Caps& caps, const QuantizeRowsArgs& args, KernelCall* call,
                           Error* error);

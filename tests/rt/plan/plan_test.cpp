@@ -386,34 +386,6 @@ TEST(Plan, splits_a_dispatch_that_would_run_longer_than_the_limit) {
   EXPECT_GT(split->plan.prefill.dispatches.size(), whole->plan.prefill.dispatches.size());
 }
 
-uint32_t count_of(const Phase& phase, Family family) {
-  return static_cast<uint32_t>(
-      std::count_if(phase.dispatches.begin(), phase.dispatches.end(),
-                    [&](const Dispatch& d) { return kVariants[d.call.variant].family == family; }));
-}
-
-TEST(Plan, rounds_rows_to_int8_once_for_all_linears_that_read_them) {
-  constexpr uint32_t kLayers = 3;
-  for (const bool fused : {true, false}) {
-    ModelBuilder builder(4096, 64, 32);
-    builder.int8_activations(true);
-    builder.decoder({.dim = 1024, .layers = kLayers, .fused = fused});
-    Random random(49);
-    Caps caps = random_caps(&random);
-    caps.dispatch_limit_us = 500;  // weights are cut into windows
-    caps.gigabytes_per_s = caps.gigaflops = 1;
-    const Model model = builder.build();
-    expect_plan_right(model, caps, {});
-    const auto p = make_plan(model, caps, {});
-    for (const Phase* phase : {&p->plan.decode, &p->plan.prefill}) {
-      // Of the attention and the feed-forward each what goes in and what goes out; the last norm.
-      EXPECT_EQ(count_of(*phase, Family::quantize_rows), 4 * kLayers + 1);
-      EXPECT_GE(count_of(*phase, Family::linear_dq8ca), (fused ? 4u : 7u) * kLayers + 1);
-      EXPECT_EQ(count_of(*phase, Family::gemv) + count_of(*phase, Family::gemm), 0u);
-    }
-  }
-}
-
 TEST(Plan, is_the_same_every_time) {
   ModelBuilder builder(512, 256, 16);
   builder.decoder({});
