@@ -18,6 +18,7 @@
 #ifdef DOT
 #extension GL_EXT_spirv_intrinsics : require
 #endif
+#define SCALES_ID 6
 #include "linear.glsl"
 #include "quantize_rows.push.h"
 
@@ -117,7 +118,7 @@ void add_group() {
     [[unroll]] for (uint b = 0u; b < kBatch; ++b) add_word(bits[b]);
   }
   [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-    const vec4 scale = scales_at(scales_next[q]);
+    const vec4 scale = scales_of(scale_words_at(scales_next[q]));
     scales_next[q] += 4u;
     [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
 #ifdef DOT

@@ -14,7 +14,7 @@ inline constexpr uint64_t kMaxBlockBytes = 256ull << 20;
 // Kernels. The floor every op has a variant inside of.
 inline constexpr uint32_t kMaxBindings = 8;
 inline constexpr uint32_t kMaxPushWords = 32;
-inline constexpr uint32_t kMaxSpecConstants = 6;
+inline constexpr uint32_t kMaxSpecConstants = 7;
 inline constexpr uint32_t kFloorInvocations = 128;
 inline constexpr uint32_t kFloorSharedBytes = 16384;
 inline constexpr uint64_t kFloorStorageRangeBytes = 128ull << 20;

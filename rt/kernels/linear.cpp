@@ -31,26 +31,6 @@ uint32_t scales_of(const LinearArgs& args) {
   return args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
 }
 
-LinearPush push_of(const LinearArgs& args) {
-  uint32_t flags = 0;
-  if (args.bias) flags |= LINEAR_BIAS;
-  if (args.residual) flags |= LINEAR_RESIDUAL;
-  if (args.swiglu) flags |= LINEAR_SWIGLU;
-  if (args.last_row) flags |= LINEAR_LAST_ROW;
-  flags |= args.few << LINEAR_FEW;
-  return {.tokens = args.tokens,
-          .rows = args.rows,
-          .row_begin = args.row_begin,
-          .quads = args.row_count / 4,
-          .columns = args.columns,
-          .blocks = div_up(args.columns, 32u),
-          .k_words = q4_padded_columns(args.columns, args.group_size) / 8,
-          .group_shift = static_cast<uint32_t>(std::countr_zero(args.group_size / 8)),
-          .out_stride = row_stride(args.swiglu ? args.rows / 2 : args.rows),
-          .flags = flags,
-          .eps = args.eps};
-}
-
 // Enough ways to give every lane of the device work, but no lane less than a block.
 uint32_t choose_split(const Caps& caps, const LinearPush& push, uint32_t lane_quads,
                       uint32_t max_local) {
@@ -69,7 +49,7 @@ uint32_t choose_lane_quads(const Caps& caps, const LinearPush& push) {
 }
 
 Status call_gemv(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
-  const LinearPush push = push_of(args);
+  const LinearPush push = linear_push(args);
   const uint32_t max_local = min_of(caps.max_invocations, caps.max_workgroup_x);
   const uint32_t lane_quads = choose_lane_quads(caps, push);
   const uint32_t split = choose_split(caps, push, lane_quads, max_local);
@@ -166,7 +146,7 @@ const Block* choose_block(const Caps& caps, const LinearArgs& args, const Linear
 }
 
 void call_block(const Caps& caps, const Block& block, const LinearArgs& args, KernelCall* call) {
-  const LinearPush push = push_of(args);
+  const LinearPush push = linear_push(args);
   call->variant = static_cast<uint16_t>(block.variant);
   call->spec_count = 1;
   call->spec[0] = scales_of(args);
@@ -176,7 +156,7 @@ void call_block(const Caps& caps, const Block& block, const LinearArgs& args, Ke
 }
 
 Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
-  const LinearPush push = push_of(args);
+  const LinearPush push = linear_push(args);
   if (const Block* block = choose_block(caps, args, push)) {
     call_block(caps, *block, args, call);
     return {};
@@ -208,7 +188,23 @@ Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
 }  // namespace
 
 LinearPush linear_push(const LinearArgs& args) {
-  return push_of(args);
+  uint32_t flags = 0;
+  if (args.bias) flags |= LINEAR_BIAS;
+  if (args.residual) flags |= LINEAR_RESIDUAL;
+  if (args.swiglu) flags |= LINEAR_SWIGLU;
+  if (args.last_row) flags |= LINEAR_LAST_ROW;
+  flags |= args.few << LINEAR_FEW;
+  return {.tokens = args.tokens,
+          .rows = args.rows,
+          .row_begin = args.row_begin,
+          .quads = args.row_count / 4,
+          .columns = args.columns,
+          .blocks = div_up(args.columns, 32u),
+          .k_words = q4_padded_columns(args.columns, args.group_size) / 8,
+          .group_shift = static_cast<uint32_t>(std::countr_zero(args.group_size / 8)),
+          .out_stride = row_stride(args.swiglu ? args.rows / 2 : args.rows),
+          .flags = flags,
+          .eps = args.eps};
 }
 
 bool linear_fuses_norm(const Caps& caps, const LinearArgs& args) {
@@ -217,7 +213,7 @@ bool linear_fuses_norm(const Caps& caps, const LinearArgs& args) {
 
 uint32_t linear_few_tokens(const Caps& caps, const LinearArgs& args) {
   if (args.tokens <= kFewTokens) return 0;
-  LinearPush push = push_of(args);
+  LinearPush push = linear_push(args);
   const Block* all = choose_block(caps, args, push);
   push.tokens = kFewTokens;
   const Block* few = choose_block(caps, args, push);

@@ -61,13 +61,14 @@ Status call_linear_dq8ca(const Caps& caps, const LinearArgs& args, KernelCall* c
     return fail(error, Code::device_limit, made.variant, "linear tokens", token_tiles,
                 caps.max_grid[2]);
   }
-  made.spec_count = 6;
+  made.spec_count = 7;
   made.spec[0] = local;
   made.spec[1] = tile.tokens;
   made.spec[2] = tile.quads;
   made.spec[3] = ways;
   made.spec[4] = split;
   made.spec[5] = args.group_size / 8;
+  made.spec[6] = args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
   set_grid_folded(&made, div_up(push.quads, local / split * tile.quads), caps.max_grid[0]);
   made.grid[2] = token_tiles;
   set_push(&made, push);
