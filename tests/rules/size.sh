@@ -39,12 +39,18 @@ awk -v limit="$limit" '
     if (note != "") bad = 1
     seen[$1] = 1
     if ($1 !~ /^spirv\/words\//) text += $2
-    else { words += $2; if ($1 ~ /_floor\.cpp$/) floor += $2 }
+    else words += $2
+    if ($1 !~ /_floor\.cpp$/) next
+    # The linears of a model take float32 activations or int8 ones.
+    if ($1 ~ /(gemv|gemm)_floor/) f32 += $2
+    else if ($1 ~ /(quantize_rows|linear_dq8ca)_floor/) int8 += $2
+    else floor += $2
   }
   END {
     for (name in budget) if (!(name in seen)) { print name " has a budget and is gone"; bad = 1 }
     printf "library without SPIR-V  %7d of %7d\n", text, limit
-    printf "floor SPIR-V            %7d of %7d\n", floor, limit
+    floor += f32 > int8 ? f32 : int8
+    printf "floor SPIR-V of a model %7d of %7d\n", floor, limit
     printf "all SPIR-V              %7d\n", words
     exit bad || text > limit || floor > limit
   }' "$budget" - <<<"$figures"
