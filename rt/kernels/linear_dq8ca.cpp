@@ -11,6 +11,10 @@ namespace {
 constexpr uint32_t kMinWays = 4;
 constexpr uint32_t kMaxWays = 64;
 
+// An optimiser that drops a trailing member that the shader leaves unread would change the size.
+static_assert(spirv::facts_linear_dq8ca_dot.push_bytes == sizeof(LinearPush));
+static_assert(spirv::facts_linear_dq8ca_floor.push_bytes == sizeof(LinearPush));
+
 // What a work-item computes.
 struct Tile {
   uint32_t tokens;
