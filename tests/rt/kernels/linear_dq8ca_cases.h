@@ -49,7 +49,7 @@ struct Dq8caData : LinearData {
           sum += (row.values[k] - row.zero) * weight.values[size_t{n} * weight.padded_columns + k];
         }
         sums[n] += static_cast<double>(sum) *
-                   static_cast<double>(f16_to_f32(weight.scale(n, first / c.group_size)));
+                   static_cast<double>(weight.scale_value(n, first / c.group_size));
       }
       sums[n] *= static_cast<double>(row.scale);
       if (c.bias) sums[n] += bias[n];
@@ -91,7 +91,7 @@ inline std::vector<uint32_t> run_dq8ca(Gpu* gpu, const Caps& caps, const LinearC
     KernelCall call;
     EXPECT_TRUE(call_linear_dq8ca(caps, args_of(c, begin, count), &call, nullptr).ok());
     const size_t value_words = size_t{count} * data.weight.padded_columns / 8;
-    const size_t scale_words = size_t{count} * (data.weight.padded_columns / c.group_size) / 2;
+    const size_t scale_words = size_t{count} * data.weight.groups() / (c.f32_scales ? 1 : 2);
     const Binding rows = reads(data.rows);
     EXPECT_EQ(gpu->run(call, {reads(data.step), rows,
                               reads(data.weight.values_from(begin).first(value_words)),

@@ -164,6 +164,23 @@ INSTANTIATE_TEST_SUITE_P(Windows, Dq8ca,
                                                     .residual = true,
                                                     .window = 96}));
 
+std::vector<LinearCase> float_scales() {
+  std::vector<LinearCase> cases;
+  for (const uint32_t group : kGroups) {
+    for (const uint32_t tokens : {1u, 5u}) {
+      cases.push_back({.tokens = tokens,
+                       .columns = 300,
+                       .rows = 97,
+                       .group_size = group,
+                       .bias = true,
+                       .window = tokens == 1 ? 32u : 0u,
+                       .f32_scales = true});
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(FloatScales, Dq8ca, testing::ValuesIn(float_scales()));
+
 // The largest sum that a group can have: 256 times -255 times -8, in every group of a long row.
 TEST(Dq8caSums, of_the_largest_integers_are_exact) {
   NBL_REQUIRE_GPU(gpu);
