@@ -50,7 +50,7 @@ std::string weights_text(const Model& model, const Plan& plan) {
     text += fmt::format("{:4} {:8} block {:3} at {:10} {:12} bytes{}  {}\n", i,
                         place_name(plan.blocks[place.block]), place.block, place.offset,
                         model.segment(i).size, parts == 1 ? "" : fmt::format(" in {} parts", parts),
-                        tensor_names(model, sharing.users[i]));
+                        tensor_names(model, sharing.segments[i].tensors));
   }
   return text;
 }
