@@ -1,4 +1,8 @@
 // What a KV cache may hold, and the room it takes.
+//
+// Layout  [Hkv, context, D], where context is the plan's: f32; f16, two elements a word; or i8,
+//         four elements a word, followed by f32 scales [Hkv, context]: value = element * scale,
+//         and scale is the largest magnitude of the D elements / 127.
 #pragma once
 
 #include <cstdint>

@@ -26,14 +26,10 @@ enum class Role : uint8_t { input, activation, weight, state };
 enum class DType : uint8_t { u32, f32, f16, q4, i8 };
 
 // How a tensor's elements lie in memory.
-//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). KV state
-//              [Hkv, context, D], where context is the plan's: f32; f16, two elements a word; or
-//              i8, four elements a word, followed by f32 scales [Hkv, context]: value = element *
-//              scale, and scale is the row's largest magnitude / 127.
-//   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, padded to an
-//   even
-//              number of tiles; a tile holds its columns 8 at a time, 16 words (one a row) for
-//              each:
+//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). KV state:
+//              rt/model/cache.h.
+//   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, an even number;
+//              a tile holds its columns 8 at a time, 16 words (one a row) for each:
 //                word[((n/16) * (K/8) + k/8) * 16 + n%16]
 //              Byte k%4 of the word holds k%8 = 0..3 in its low nibble and k%8 = 4..7 in its high
 //              one, so that `word & 0x0f0f0f0f` is four consecutive values. K is padded to whole
@@ -55,9 +51,8 @@ enum class OpKind : uint8_t {
   // each of the H = max(heads, 1) slices of a row on its own.
   rms_norm,
   // x [T, K], weight q4 [N, K], [norm f32 [K]], [bias f32 [N]], [residual [T, N]] -> out [T, N].
-  // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows 2i
-  // and
-  // 2i+1 are gate and up and out[i] = silu(gate) * up [T, N/2].
+  // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows
+  // 2i and 2i+1 are gate and up and out[i] = silu(gate) * up [T, N/2].
   linear_q4gsw,
   // x [T, H*D], table f32 [64 + ceil(context/64), R] -> out [T, H*D].  Rotates each head at its
   // position; the table holds (cos, sin) pairs (docs/format.md).
@@ -68,16 +63,13 @@ enum class OpKind : uint8_t {
   // update_cache.
   rope_update_cache,
   // q [T, H*D], k cache, v cache, [mask f32 [context, context]] -> out [T, H*D].
-  // softmax(s) v, s = scale * q k^T, then s = softcap * tanh(s / softcap) where softcap is not 0,
-  // then s += mask[p][c]. The row at position p sees positions c <= p, with `full` c < input_pos +
-  // T; with a window only c > p - window. A row whose sums are all -inf is 0.
+  // softmax(softcap(scale * q k^T) + mask) v over the keys that a row sees (docs/format.md).
   sdpa_with_kv_cache,
   // gate [T, F], up [T, F] -> out [T, F].               out = gate / (1 + exp(-gate)) * up
   swiglu,
   // a [T, E], b [T, E] -> out [T, E].
   add,
-  // logits [T, V] -> nothing in the graph.              The next token, by the step's sampling
-  // rule.
+  // logits [T, V] -> nothing in the graph.              The next token, by the sampling rule.
   sample,
   // a [T, C], [b] -> out [T, C].                        out = function(a, b): b is [T, C], [T, 1]
   // or

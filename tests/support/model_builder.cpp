@@ -328,11 +328,11 @@ Model ModelBuilder::build() {
     const std::string kind = name_of(kOpKindNames[static_cast<size_t>(op.kind)]);
     const std::string name = "op" + std::to_string(i);
     const std::string function = name_of(kFunctionNames[static_cast<size_t>(op.function)]);
-    ops.push_back(fb::CreateOpDirect(
-        b, kind.c_str(), name.c_str(), &op.inputs, &op.outputs, 1e-5f, 0.25f, op.heads, op.kv_heads,
-        op.head_dim, op.head_dim, false, op.swiglu, op.last_row,
-        function.empty() ? nullptr : function.c_str(), op.alpha, op.offset, op.window,
-        op.softcap, op.full));
+    ops.push_back(fb::CreateOpDirect(b, kind.c_str(), name.c_str(), &op.inputs, &op.outputs, 1e-5f,
+                                     0.25f, op.heads, op.kv_heads, op.head_dim, op.head_dim, false,
+                                     op.swiglu, op.last_row,
+                                     function.empty() ? nullptr : function.c_str(), op.alpha,
+                                     op.offset, op.window, op.softcap, op.full));
   }
   b.Finish(fb::CreateModelDirect(b, "test", "llama", vocab_, context_, chunk_, nullptr, &segments,
                                  &tensors, &ops),
