@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "rt/kernels/variants.h"
+#include "rt/model/model.h"
 #include "spirv/embedding.push.h"
 
 namespace nbl {

@@ -4,7 +4,7 @@
 #include "rt/base/status.h"
 #include "rt/kernels/call.h"
 #include "rt/kernels/caps.h"
-#include "rt/model/model.h"
+#include "rt/model/q4.h"
 
 namespace nbl {
 

@@ -14,6 +14,7 @@
 #include "rt/base/limits.h"
 #include "rt/base/status.h"
 #include "rt/model/function.h"
+#include "rt/model/q4.h"
 #include "rt/model/tokenizer_tables.h"
 
 namespace nbl {
@@ -24,23 +25,6 @@ struct Model;
 
 enum class Role : uint8_t { input, activation, weight, state };
 enum class DType : uint8_t { u32, f32, f16, q4, i8 };
-
-// How a tensor's elements lie in memory.
-//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). KV state:
-//              rt/model/cache.h.
-//   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, an even number;
-//              a tile holds its columns 8 at a time, 16 words (one a row) for each:
-//                word[((n/16) * (K/8) + k/8) * 16 + n%16]
-//              Byte k%4 of the word holds k%8 = 0..3 in its low nibble and k%8 = 4..7 in its high
-//              one, so that `word & 0x0f0f0f0f` is four consecutive values. K is padded to whole
-//              groups and to 32 with nibble 8. Scales, f16 or f32, lie in the same tiles:
-//                scale[((n/16) * (K/G) + k/G) * 16 + n%16]
-//              Padding rows have scale 0.
-//   q4_rows_*  the same nibbles row by row, for tables that are gathered only. K is padded to whole
-//              groups; rows are not padded. Word n * (K/8) + k/8 holds k%8 = i at bits 4i (linear)
-//              or 4(i^1) (embedding: the even column in a byte's high nibble). scale[n * (K/G) +
-//              k/G], and whole words of them.
-enum class Layout : uint8_t { row_major, q4_t16k8, q4_rows_linear, q4_rows_embedding };
 
 // The ops of a graph. Inputs and outputs are listed in their order in the file; [x] = may be absent
 // (-1). T = live tokens, E, K, N = columns.
@@ -195,51 +179,8 @@ class Model {
   std::span<const std::byte> file_;
 };
 
-// Groups that the file may have: powers of two.
-inline constexpr uint32_t kMinGroup = 8;
-inline constexpr uint32_t kMaxGroup = 256;
-
-// Rows of a q4_t16k8 weight with its padding: whole pairs of 16-row tiles.
-constexpr uint32_t q4_padded_rows(uint32_t rows) {
-  return (rows + 31) & ~31u;
-}
-// Columns of a q4 weight with its padding: whole groups and, in tiles, whole blocks of 32.
-constexpr uint32_t q4_padded_columns(uint32_t columns, uint32_t group_size,
-                                     Layout layout = Layout::q4_t16k8) {
-  const bool tiled = layout == Layout::q4_t16k8;
-  const uint32_t unit = tiled && group_size < kRowAlign ? kRowAlign : group_size;
-  return (columns + unit - 1) / unit * unit;
-}
-
-// What decides how many bytes a q4 weight takes. Its scales never take more than its nibbles.
-struct Q4Format {
-  Layout layout = Layout::q4_t16k8;
-  uint32_t group_size = 32;
-  bool f32_scales = false;
-
-  constexpr bool tiled() const { return layout == Layout::q4_t16k8; }
-  constexpr uint32_t rows(uint32_t rows) const { return tiled() ? q4_padded_rows(rows) : rows; }
-  constexpr uint32_t columns(uint32_t columns) const {
-    return q4_padded_columns(columns, group_size, layout);
-  }
-  // Of so many rows, tiles of which are whole.
-  constexpr uint64_t data_bytes(uint32_t row_count, uint32_t column_count) const {
-    return uint64_t{rows(row_count)} * columns(column_count) / 2;
-  }
-  constexpr uint64_t scale_bytes(uint32_t row_count, uint32_t column_count) const {
-    const uint64_t count = uint64_t{rows(row_count)} * (columns(column_count) / group_size);
-    return f32_scales ? count * 4 : (count * 2 + 3) / 4 * 4;
-  }
-};
 constexpr Q4Format q4_format(const Tensor& weight) {
   return {weight.layout, weight.group_size, weight.f32_scales};
-}
-// Of a q4_t16k8 weight with f16 scales.
-constexpr uint64_t q4_data_bytes(uint32_t rows, uint32_t columns, uint32_t group_size) {
-  return Q4Format{.group_size = group_size}.data_bytes(rows, columns);
-}
-constexpr uint64_t q4_scale_bytes(uint32_t rows, uint32_t columns, uint32_t group_size) {
-  return Q4Format{.group_size = group_size}.scale_bytes(rows, columns);
 }
 
 // Elements from one activation row to the next.

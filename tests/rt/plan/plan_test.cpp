@@ -318,59 +318,6 @@ TEST(Plan, cuts_a_segment_larger_than_a_block_into_parts) {
   EXPECT_TRUE(cut);
 }
 
-TEST(Plan, cuts_scales_larger_than_a_block_at_the_rows_of_their_nibbles) {
-  for (const Layout layout : {Layout::q4_t16k8, Layout::q4_rows_linear}) {
-    ModelBuilder builder(152064, 64, 4);
-    builder.decoder({.dim = 3584,
-                     .layers = 1,
-                     .group = 8,
-                     .table = {.layout = layout, .f32_scales = true},
-                     .f32_scales = true});
-    Random random(45);
-    Caps caps = random_caps(&random);
-    caps.max_storage_range_bytes = 1ull << 32;
-    const Model model = builder.build();
-    expect_plan_right(model, caps, {});
-    // In windows that are smaller than the parts, too.
-    caps.max_storage_range_bytes = 128ull << 20;
-    expect_plan_right(model, caps, {});
-    const auto p = make_plan(model, caps, {});
-    uint64_t cut = 0;
-    for (const SegmentPlace& place : p->plan.segments)
-      cut += place.part_bytes != 0 ? 1 : 0;
-    EXPECT_GE(cut, 2u);
-  }
-}
-
-// A gather has every row of its table in exactly one window.
-TEST(Plan, binds_a_table_in_rows_window_by_window) {
-  for (const Layout layout :
-       {Layout::q4_t16k8, Layout::q4_rows_linear, Layout::q4_rows_embedding}) {
-    ModelBuilder builder(5001, 64, 4);
-    builder.decoder({.layers = 1, .group = 16, .table = {.layout = layout}});
-    Random random(46);
-    Caps caps = random_caps(&random);
-    caps.max_storage_range_bytes = 40000;
-    const Model model = builder.build();
-    const auto p = make_plan(model, caps, {});
-    ASSERT_TRUE(p->status.ok()) << text_of(p->error);
-    const Tensor table = model.tensor(static_cast<uint32_t>(model.op(0).inputs[1]));
-    const Q4Format format = q4_format(table);
-    uint64_t data = 0;
-    uint64_t scales = 0;
-    for (const Dispatch& d : p->plan.decode.dispatches) {
-      if (d.op != 0) continue;
-      EXPECT_LE(d.bindings[1].bytes, caps.max_storage_range_bytes);
-      EXPECT_EQ(d.bindings[1].offset % 256, 0u);
-      EXPECT_EQ(d.bindings[2].offset % 256, 0u);
-      data += d.bindings[1].bytes;
-      scales += d.bindings[2].bytes;
-    }
-    EXPECT_EQ(data, format.data_bytes(5001, 64));
-    EXPECT_EQ(scales, format.scale_bytes(5001, 64));
-  }
-}
-
 TEST(Plan, splits_a_dispatch_that_would_run_longer_than_the_limit) {
   ModelBuilder builder(4096, 64, 32);
   builder.decoder({.dim = 1024, .layers = 1});
