@@ -134,7 +134,7 @@ void main() {
       [[unroll]] for (uint j = 0u; j < 4u; ++j) {
         bits[q * 4u + j] = weights_at(weight_at[q] + block * 16u + j * 4u);
       }
-      for (uint s = 0u; s < kScales; ++s) {
+      [[unroll]] for (uint s = 0u; s < kScales; ++s) {
         scale[q * kScales + s] =
             scale_words_at(scale_at[q] + ((block * 4u + s) >> push.group_shift) * 4u);
       }

@@ -8,8 +8,8 @@
 namespace nbl {
 
 // How a tensor's elements lie in memory.
-//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). f16 state:
-//              two elements a word.
+//   row_major  C order. Activations: rows of align_up(columns, 32) elements (limits.h). KV state:
+//              rt/model/cache.h.
 //   q4_t16k8   4-bit values v in [-8, 7] stored as nibble v + 8. Tiles of 16 rows, padded to
 //              an even number of tiles; a tile holds its columns 8 at a time, 16 words (one a row)
 //              for each:
