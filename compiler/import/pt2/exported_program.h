@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -18,9 +17,21 @@
 namespace nbl::compiler::pt2 {
 
 enum class ScalarType : uint8_t {
-  unknown, uint8, int8, int16, int32, int64, float16, float32, float64, bfloat16, boolean
+  unknown,
+  uint8,
+  int8,
+  int16,
+  int32,
+  int64,
+  float16,
+  float32,
+  float64,
+  bfloat16,
+  boolean
 };
+// "unknown", "uint8", ..., "boolean".
 const char* scalar_type_name(ScalarType type);
+// Bytes of one element; 0 for unknown.
 size_t scalar_type_bytes(ScalarType type);
 
 // A size, stride or integer that is a number, or an expression over symbols such as "s0" or
@@ -51,13 +62,19 @@ struct IntOrName {
   std::string name;  // not empty: a symbolic integer of the graph
 };
 struct None {};
+// An argument of a kind that no supported operator has.
+struct Other {
+  std::string kind;  // "as_graph", "as_complex", ...
+};
 
-using Argument = std::variant<None, ValueName, ValueNames, int64_t, double, bool, std::string,
-                              std::vector<IntOrName>, std::vector<double>, std::vector<bool>,
-                              ScalarType>;
+// Devices, layouts and memory formats change no value and are None. An operator given as an
+// argument (of auto_functionalized) is the text of its name.
+using Argument =
+    std::variant<None, ValueName, ValueNames, int64_t, double, bool, std::string,
+                 std::vector<IntOrName>, std::vector<double>, std::vector<bool>, ScalarType, Other>;
 
 struct NamedArgument {
-  std::string name;  // of the parameter in the operator's schema
+  std::string name;  // of the parameter in the operator's schema; may be empty
   Argument value;
 };
 
@@ -71,8 +88,8 @@ struct Node {
 enum class InputKind : uint8_t { user, parameter, buffer, constant, other };
 struct InputSpec {
   InputKind kind = InputKind::user;
-  std::string value;      // name in the graph
-  std::string target;     // parameters, buffers, constants: fully qualified name
+  std::string value;   // name in the graph
+  std::string target;  // parameters, buffers, constants: fully qualified name
   bool persistent = true;
 };
 enum class OutputKind : uint8_t { user, buffer_mutation, user_input_mutation, other };
@@ -82,7 +99,8 @@ struct OutputSpec {
   std::string target;  // mutations: the buffer's fully qualified name or the input's name
 };
 
-// Contiguous row-major elements, borrowed from the archive's bytes.
+// Contiguous row-major elements, little-endian, borrowed from ExportedProgram::storage. Tensors of
+// equal bytes pointers are one tensor of the file.
 struct ConstantTensor {
   TensorMeta meta;
   std::vector<int64_t> shape;
@@ -96,11 +114,12 @@ struct Range {
 
 struct ExportedProgram {
   std::string path;  // for messages
+  std::string torch_version;
   std::vector<Node> nodes;
-  std::map<std::string, TensorMeta> tensors;    // every tensor value of the graph
-  std::map<std::string, SymInt> integers;       // every symbolic integer value of the graph
-  std::vector<InputSpec> inputs;                // in order
-  std::vector<OutputSpec> outputs;              // in order
+  std::map<std::string, TensorMeta> tensors;        // every tensor value of the graph
+  std::map<std::string, SymInt> integers;           // every symbolic integer value of the graph
+  std::vector<InputSpec> inputs;                    // in order
+  std::vector<OutputSpec> outputs;                  // in order
   std::map<std::string, ConstantTensor> constants;  // parameters, buffers, constants by target
   std::map<std::string, Range> ranges;              // of symbols
   std::shared_ptr<void> storage;                    // keeps the bytes alive
