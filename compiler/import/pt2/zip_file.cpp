@@ -33,6 +33,9 @@ std::string open_error(int code) {
 
 ZipFile::ZipFile(const std::filesystem::path& path) : path_(path.string()) {
   std::error_code failed;
+  if (!std::filesystem::exists(path, failed)) {
+    throw ImportError(fmt::format("{}: there is no such file", path_));
+  }
   if (!std::filesystem::is_regular_file(path, failed)) {
     throw ImportError(fmt::format("{}: is not a regular file", path_));
   }

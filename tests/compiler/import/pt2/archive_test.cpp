@@ -166,6 +166,19 @@ TEST(Pt2Archive, older_and_other_formats_are_named) {
   expect_pt2_refused(big, {"byteorder is big"});
 }
 
+TEST(Pt2Archive, what_is_no_file_is_said) {
+  const auto error = [](const std::filesystem::path& path) -> std::string {
+    try {
+      nbl::compiler::pt2::read_exported_program(path);
+    } catch (const nbl::compiler::ImportError& failure) {
+      return failure.what();
+    }
+    return "";
+  };
+  EXPECT_NE(error("/nowhere/model.pt2").find("no such file"), std::string::npos);
+  EXPECT_NE(error(pt2_folder()).find("not a regular file"), std::string::npos);
+}
+
 TEST(Pt2Archive, a_byte_order_and_version_may_be_left_out) {
   Pt2Archive archive(kName);
   archive.remove("byteorder");
