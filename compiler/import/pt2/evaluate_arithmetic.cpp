@@ -110,8 +110,7 @@ Results bitwise(const Arguments& in) {
   return {combine(
       first(in), second(in),
       [](double x, double y) {
-        return static_cast<double>(
-            Function()(static_cast<int64_t>(x), static_cast<int64_t>(y)));
+        return static_cast<double>(Function()(static_cast<int64_t>(x), static_cast<int64_t>(y)));
       },
       wider(first(in), second(in)))};
 }
@@ -263,6 +262,8 @@ std::vector<EvaluatorRow> binary_rows() {
        boolean_binary([](double x, double y) { return (x != 0) != (y != 0) ? 1.0 : 0.0; })},
       {"aten.bitwise_and", bitwise<std::bit_and<int64_t>>},
       {"aten.bitwise_or", bitwise<std::bit_or<int64_t>>},
+      {"aten.__and__", bitwise<std::bit_and<int64_t>>},
+      {"aten.__or__", bitwise<std::bit_or<int64_t>>},
       {"aten.bitwise_xor", bitwise<std::bit_xor<int64_t>>},
       {"aten.where", where},
       {"aten.masked_fill", masked_fill},

@@ -1,5 +1,5 @@
-// Whole arrays: joining, indexing, reducing, multiplying; and the dequantizing ops, for weights that
-// no pattern takes over.
+// Whole arrays: joining, indexing, reducing, multiplying; and the dequantizing ops, for weights
+// that no pattern takes over.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -38,8 +38,8 @@ Numbers joined(const NumbersList& parts, int64_t dim) {
         places(sliced(row_major(dims), dim, start, start + length, 1));
     const std::vector<double> from = part.values();
     if (from.size() != target.size()) {
-      throw NodeError(fmt::format("joins {} with {}", text_of(present[0].dims()),
-                                  text_of(part.dims())));
+      throw NodeError(
+          fmt::format("joins {} with {}", text_of(present[0].dims()), text_of(part.dims())));
     }
     for (size_t i = 0; i < from.size(); ++i)
       values[static_cast<size_t>(target[i])] = from[i];
@@ -118,9 +118,9 @@ Results index(const Arguments& in) {
   Dims dims(from.dims().begin(), from.dims().begin() + static_cast<std::ptrdiff_t>(first));
   int64_t size = 1;
   for (size_t i = first; i <= last; ++i) {
-    if (!indices[i] || i >= from.dims().size()) throw NodeError("has indices that are not adjacent");
-    const std::vector<double> one =
-        indices[i]->with(expanded(indices[i]->layout, broad)).values();
+    if (!indices[i] || i >= from.dims().size())
+      throw NodeError("has indices that are not adjacent");
+    const std::vector<double> one = indices[i]->with(expanded(indices[i]->layout, broad)).values();
     for (size_t k = 0; k < merged.size(); ++k) {
       merged[k] = merged[k] * static_cast<double>(from.dims()[i]) +
                   static_cast<double>(checked_index(one[k], from.dims()[i]));
@@ -162,8 +162,8 @@ Numbers product(const Numbers& a, const Numbers& b) {
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
       for (int64_t l = 0; l < k; ++l) {
-        sum += x[static_cast<size_t>(i * k + l)] *
-               y[static_cast<size_t>(i / m * k * n + l * n + j)];
+        sum +=
+            x[static_cast<size_t>(i * k + l)] * y[static_cast<size_t>(i / m * k * n + l * n + j)];
       }
       values[static_cast<size_t>(i * n + j)] = sum;
     }
@@ -199,8 +199,7 @@ Numbers reduced(const Arguments& in, Binary function) {
     const std::vector<double> next = from.with(selected(front, 0, i)).values();
     std::ranges::transform(values, next, values.begin(), function);
   }
-  const Numbers result =
-      make_numbers(selected(front, 0, 0).dims, std::move(values), from.kind);
+  const Numbers result = make_numbers(selected(front, 0, 0).dims, std::move(values), from.kind);
   if (!in.flag("keepdim", false)) return result;
   return result.with(unsqueezed(result.layout, axis));
 }
@@ -244,9 +243,14 @@ Numbers dequantized(const Numbers& q, const Dims& block, const Numbers& scale,
   Dims groups;
   for (size_t i = 0; i < q.dims().size(); ++i) {
     if (i >= block.size() || block[i] <= 0 || q.dims()[i] % block[i] != 0) {
-      throw NodeError(fmt::format("has blocks of {} over {}", text_of(block), text_of(q.dims())));
+      throw NodeError(fmt::format("has blocks of {} over {}, which leaves a part of one",
+                                  text_of(block), text_of(q.dims())));
     }
     groups.push_back(q.dims()[i] / block[i]);
+  }
+  if (scale.layout.count() != element_count(groups)) {
+    throw NodeError(fmt::format("has scales of sizes {} for blocks of {} over {}",
+                                text_of(scale.dims()), text_of(block), text_of(q.dims())));
   }
   const Numbers scales = reshape(scale, groups);
   const Numbers zeros = zero ? reshape(*zero, groups) : scales;
@@ -295,6 +299,22 @@ Results dequantize_channel(const Arguments& in) {
   return {dequantized(q, block, in.numbers("scales"), optional_numbers(in, "zero_points"))};
 }
 
+// The whole table of embedding_4bit, two values a byte with the even column in the high nibble.
+Results unpacked_table(const Arguments& in) {
+  const Numbers& packed = in.numbers("weight");
+  if (packed.dims().size() != 2) throw NodeError("has a packed weight that is no matrix");
+  std::vector<double> values;
+  for (const double byte : packed.values()) {
+    const double high = std::floor(byte / 16);
+    values.insert(values.end(), {high - 8, byte - 16 * high - 8});
+  }
+  const Dims dims = {packed.dims()[0], 2 * packed.dims()[1]};
+  const int64_t groups = in.numbers("weight_scales").layout.count() / std::max<int64_t>(dims[0], 1);
+  if (groups < 1 || dims[1] % groups != 0) throw NodeError("has scales that do not fit its rows");
+  return {dequantized(make_numbers(dims, std::move(values)), {1, dims[1] / groups},
+                      in.numbers("weight_scales"), optional_numbers(in, "weight_zero_points"))};
+}
+
 }  // namespace
 
 std::vector<EvaluatorRow> gathering_evaluators() {
@@ -318,6 +338,7 @@ std::vector<EvaluatorRow> gathering_evaluators() {
       {"torchao.dequantize_affine", dequantize_affine},
       {"quantized_decomposed.dequantize_per_channel_group", dequantize_group},
       {"quantized_decomposed.dequantize_per_channel", dequantize_channel},
+      {"quantized_decomposed.embedding_4bit", unpacked_table},
   };
 }
 

@@ -95,30 +95,21 @@ Results sym_size(const Arguments& in) {
 }
 
 Results sym_numel(const Arguments& in) {
-  return {make_number(static_cast<double>(in.numbers("self").layout.count()),
-                      NumberKind::integer)};
+  return {make_number(static_cast<double>(in.numbers("self").layout.count()), NumberKind::integer)};
 }
 
 }  // namespace
 
 std::vector<EvaluatorRow> making_evaluators() {
   return {
-      {"aten.arange", arange},
-      {"aten.full", full},
-      {"aten.zeros", zeros},
-      {"aten.ones", ones},
-      {"aten.empty", zeros},
-      {"aten.full_like", full_like},
-      {"aten.zeros_like", zeros_like},
-      {"aten.ones_like", ones_like},
-      {"aten.new_full", new_full},
-      {"aten.new_zeros", new_zeros},
-      {"aten.new_ones", new_ones},
-      {"aten.scalar_tensor", scalar_tensor},
-      {"aten.tril", triangle<true>},
-      {"aten.triu", triangle<false>},
-      {"aten.sym_size", sym_size},
-      {"aten.sym_numel", sym_numel},
+      {"aten.arange", arange},         {"aten.full", full},
+      {"aten.zeros", zeros},           {"aten.ones", ones},
+      {"aten.empty", zeros},           {"aten.full_like", full_like},
+      {"aten.zeros_like", zeros_like}, {"aten.ones_like", ones_like},
+      {"aten.new_full", new_full},     {"aten.new_zeros", new_zeros},
+      {"aten.new_ones", new_ones},     {"aten.scalar_tensor", scalar_tensor},
+      {"aten.tril", triangle<true>},   {"aten.triu", triangle<false>},
+      {"aten.sym_size", sym_size},     {"aten.sym_numel", sym_numel},
   };
 }
 

@@ -93,8 +93,8 @@ Numbers compute(const Expression& expression, const Step& step) {
     results = evaluate_op(expression.op, arguments);
   }
   if (expression.output >= results.size()) {
-    throw NodeError(fmt::format("has {} results, {} are wanted", results.size(),
-                                expression.output + 1));
+    throw NodeError(
+        fmt::format("has {} results, {} are wanted", results.size(), expression.output + 1));
   }
   return results[expression.output];
 }

@@ -44,7 +44,7 @@ struct Expression {
   size_t output = 0;      // of an op with several
   bool varies = false;    // with the step
   Numbers constant = {};  // "constant" and "number"
-  std::string name;       // of the parameter or buffer, or of the graph's value
+  std::string name = {};  // of the parameter or buffer, or of the graph's value
   size_t id = 0;          // equal expressions have the same
 
   // The last result; an expression that does not vary is computed once.
