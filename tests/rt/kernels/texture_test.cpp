@@ -177,7 +177,7 @@ TEST(TextureChoice, is_refused_without_the_feature) {
   const EmbeddingArgs args{.tokens = 1,
                            .rows = 32,
                            .columns = 32,
-                           .group_size = 32,
+                           .format = {.group_size = 32},
                            .row_begin = 0,
                            .row_count = 32,
                            .texture = true};
@@ -213,7 +213,7 @@ TEST_P(TextureEmbedding, has_the_bits_of_the_buffer_variant) {
   EmbeddingArgs args{.tokens = kTokens,
                      .rows = c.rows,
                      .columns = c.columns,
-                     .group_size = c.group_size,
+                     .format = {.group_size = c.group_size},
                      .row_begin = c.row_begin,
                      .row_count = count};
   KernelCall call;
@@ -250,7 +250,7 @@ TEST(TextureHarness, tells_images_from_buffers) {
   const EmbeddingArgs args{.tokens = 1,
                            .rows = 32,
                            .columns = 32,
-                           .group_size = 32,
+                           .format = {.group_size = 32},
                            .row_begin = 0,
                            .row_count = 32,
                            .texture = true};
