@@ -78,6 +78,8 @@ struct Expected {
       }
       allowed_median = std::max(allowed_median, 2 * median(changes));
     }
+    // A value that rounds to the other side may do so at any position; most stay where they are.
+    allowed.assign(allowed.size(), *std::max_element(allowed.begin(), allowed.end()));
   }
 
   void expect_close(std::span<const std::vector<float>> rows) const {
