@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "compiler/arch/llama.h"
 #include "compiler/error.h"
+#include "compiler/import/pt2/archive.h"
+#include "compiler/source.h"
 
 namespace nbl::compiler {
 namespace {
@@ -23,33 +23,15 @@ void check_options(const CompileOptions& options) {
   }
 }
 
-uint32_t choose_context(const CompileOptions& options, const Hyper& hyper,
-                        std::vector<std::string>* notes) {
-  if (options.context != 0) return options.context;
-  if (hyper.context > kDefaultContext) {
-    notes->push_back(fmt::format(
-        "the context is set to {} of the checkpoint's {} positions; --context gives more",
-        kDefaultContext, hyper.context));
-  }
-  return std::min(hyper.context, kDefaultContext);
-}
-
-Metadata describe(const CompileOptions& options, const Hyper& h) {
-  return {{"source", options.input.filename().string()},
-          {"quantization", "groupwise symmetric int4, f16 scales"},
-          {"group_size", fmt::format("{}", options.group_size)},
-          {"activations", options.passes.activations == Activations::int8
-                              ? "int8, a scale and a zero point a row"
-                              : "f32"},
-          {"layers", fmt::format("{}", h.layers)},
-          {"embedding_length", fmt::format("{}", h.dim)},
-          {"feed_forward_length", fmt::format("{}", h.ffn)},
-          {"heads", fmt::format("{}", h.heads)},
-          {"kv_heads", fmt::format("{}", h.kv_heads)},
-          {"head_dim", fmt::format("{}", h.head_dim)},
-          {"trained_context_length", fmt::format("{}", h.context)},
-          {"rope_theta", fmt::format("{:g}", h.rope_theta)},
-          {"norm_epsilon", fmt::format("{:g}", h.eps)}};
+Metadata describe(const CompileOptions& options, const ModelSource& source) {
+  Metadata metadata = {{"source", options.input.filename().string()},
+                       {"quantization", "groupwise symmetric int4, f16 scales"},
+                       {"group_size", fmt::format("{}", options.group_size)},
+                       {"activations", options.passes.activations == Activations::int8
+                                           ? "int8, a scale and a zero point a row"
+                                           : "f32"}};
+  metadata.insert(metadata.end(), source.metadata.begin(), source.metadata.end());
+  return metadata;
 }
 
 void check_tokenizer_size(const TokenizerData& tokenizer, const Hyper& hyper) {
@@ -71,25 +53,25 @@ Graph make_graph(const Checkpoint& checkpoint, uint32_t context, uint32_t prefil
 
 CompileReport compile(const CompileOptions& options) {
   check_options(options);
-  const Checkpoint checkpoint = import_checkpoint(options.input, options.tokenizer);
+  ModelSource source =
+      pt2::is_archive(options.input) ? read_program(options) : read_checkpoint(options);
   CompileReport report;
-  report.hyper = checkpoint.hyper;
-  report.warnings = checkpoint.warnings;
-  const TokenizerData* tokenizer = checkpoint.tokenizer ? &*checkpoint.tokenizer : nullptr;
+  report.hyper = source.hyper;
+  report.warnings = source.warnings;
+  report.notes = source.notes;
+  const TokenizerData* tokenizer = source.tokenizer ? &*source.tokenizer : nullptr;
   if (tokenizer == nullptr) {
     report.warnings.push_back(
-        "the checkpoint has no tokenizer: the model takes and gives token ids only (--tokenizer "
-        "adds one)");
+        "the model has no tokenizer: it takes and gives token ids only (--tokenizer adds one)");
   } else {
-    check_tokenizer_size(*tokenizer, checkpoint.hyper);
+    check_tokenizer_size(*tokenizer, source.hyper);
   }
-  report.context = choose_context(options, checkpoint.hyper, &report.notes);
-  const Graph graph =
-      make_graph(checkpoint, report.context, options.prefill_chunk, options.passes, options.cache);
-  report.op_count = graph.ops.size();
-  report.emitted = emit(graph, tokenizer,
+  run_passes(&source.graph, options.passes);
+  report.context = source.graph.context_length;
+  report.op_count = source.graph.ops.size();
+  report.emitted = emit(source.graph, tokenizer,
                         {.group_size = options.group_size,
-                         .metadata = describe(options, checkpoint.hyper),
+                         .metadata = describe(options, source),
                          .progress = options.progress},
                         options.output);
   return report;

@@ -21,7 +21,9 @@ struct CompileOptions {
   uint32_t group_size = 32;
   uint32_t context = 0;  // 0: the default
   uint32_t prefill_chunk = 64;
-  DType cache = DType::f16;  // of keys and values: f16, f32 or i8
+  DType cache = DType::f16;       // of keys and values: f16, f32 or i8
+  std::string tokens_input = {};  // of an exported program; empty: found by what they feed
+  std::string position_input = {};
   PassOptions passes = {};
   Progress progress = {};
 };

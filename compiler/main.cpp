@@ -25,6 +25,8 @@ const char* const kExamples =
     "      A Hugging Face folder; coarser scales for a smaller file, a longer context.\n"
     "  nibblec compile model.gguf -o model.nbl --activations int8\n"
     "      int8 activations times 4-bit weights, for GPUs with a packed dot product.\n"
+    "  nibblec compile decoder.pt2 -o decoder.nbl\n"
+    "      What torch.export.save of PyTorch writes, with quantized weights or without.\n"
     "  nibblec inspect model.nbl --board rpi5\n"
     "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
     "  nibblec tokenize model.nbl --file texts.txt\n"
@@ -75,6 +77,20 @@ void add_group_size(CLI::App* app, uint32_t* size) {
       ->capture_default_str();
 }
 
+// "tokens=NAME,position=NAME", either alone or in any order.
+void read_inputs(const std::string& text, CompileOptions* options) {
+  for (const std::string& part : CLI::detail::split(text, ',')) {
+    const size_t equals = part.find('=');
+    const std::string role = part.substr(0, equals);
+    const std::string name = equals == std::string::npos ? "" : part.substr(equals + 1);
+    if (name.empty() || (role != "tokens" && role != "position")) {
+      throw CLI::ValidationError("--inputs",
+                                 fmt::format("'{}' is not tokens=NAME or position=NAME", part));
+    }
+    (role == "tokens" ? options->tokens_input : options->position_input) = name;
+  }
+}
+
 void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
   app->add_option("input", options->input, "Checkpoint: GGUF, safetensors, .pt2 or llama2.c")
       ->required();
@@ -109,6 +125,11 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
           CLI::ignore_case))
       ->type_name("TYPE")
       ->default_str("f16");
+  app->add_option_function<std::string>(
+         "--inputs", [options](const std::string& text) { read_inputs(text, options); },
+         "Which inputs of an exported program the token ids and the position are, where it does "
+         "not show: tokens=NAME,position=NAME")
+      ->type_name("NAMES");
   add_activations(app, &options->passes.activations);
   app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
   app->add_option("--disable-pass", options->passes.disabled, pass_list())

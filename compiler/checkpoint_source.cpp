@@ -1,0 +1,57 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compiler/arch/llama.h"
+#include "compiler/error.h"
+#include "compiler/source.h"
+
+namespace nbl::compiler {
+namespace {
+
+uint32_t choose_context(const CompileOptions& options, const Hyper& hyper,
+                        std::vector<std::string>* notes) {
+  if (options.context != 0) return options.context;
+  if (hyper.context > kDefaultContext) {
+    notes->push_back(fmt::format(
+        "the context is set to {} of the checkpoint's {} positions; --context gives more",
+        kDefaultContext, hyper.context));
+  }
+  return std::min(hyper.context, kDefaultContext);
+}
+
+Metadata describe(const Hyper& h) {
+  return {{"layers", fmt::format("{}", h.layers)},
+          {"embedding_length", fmt::format("{}", h.dim)},
+          {"feed_forward_length", fmt::format("{}", h.ffn)},
+          {"heads", fmt::format("{}", h.heads)},
+          {"kv_heads", fmt::format("{}", h.kv_heads)},
+          {"head_dim", fmt::format("{}", h.head_dim)},
+          {"trained_context_length", fmt::format("{}", h.context)},
+          {"rope_theta", fmt::format("{:g}", h.rope_theta)},
+          {"norm_epsilon", fmt::format("{:g}", h.eps)}};
+}
+
+}  // namespace
+
+ModelSource read_checkpoint(const CompileOptions& options) {
+  if (!options.tokens_input.empty() || !options.position_input.empty()) {
+    throw CompileError(
+        fmt::format("{} is no exported program: its inputs have no names", options.input.string()));
+  }
+  const auto checkpoint =
+      std::make_shared<Checkpoint>(import_checkpoint(options.input, options.tokenizer));
+  ModelSource source;
+  source.hyper = checkpoint->hyper;
+  source.tokenizer = checkpoint->tokenizer;
+  source.warnings = checkpoint->warnings;
+  source.metadata = describe(checkpoint->hyper);
+  const uint32_t context = choose_context(options, checkpoint->hyper, &source.notes);
+  source.graph = build_llama(
+      *checkpoint,
+      {.context = context, .prefill_chunk = options.prefill_chunk, .cache = options.cache});
+  source.storage = checkpoint;
+  return source;
+}
+
+}  // namespace nbl::compiler
