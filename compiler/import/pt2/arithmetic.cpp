@@ -92,11 +92,14 @@ std::optional<double> uniform(const Context& context, const ExpressionRef& numbe
 Value multiply_by_numbers(Context& context, const Elements& a, const ExpressionRef& b) {
   if (is_kind(context, a, Kind::scores)) return scale_scores(context, a, b);
   Elements wide = expanded_to(a, broadcast(a.dims(), context.numbers(b).dims()));
+  const bool one = context.numbers(b).layout.count() == 1;
+  if (!one) {
+    if (const std::optional<Elements> normed = with_gain(context, wide, b)) return *normed;
+  }
   if (const std::optional<double> factor = uniform(context, b)) {
     wide.factor *= *factor;
     return wide;
   }
-  if (const std::optional<Elements> normed = with_gain(context, wide, b)) return *normed;
   return weighted(context, a, b);
 }
 
@@ -243,7 +246,7 @@ Value add_numbers(Context& context, const Elements& a, const ExpressionRef& b, d
   if (is_kind(context, a, Kind::statistic)) return with_eps(context, a, b, alpha);
   const Numbers& numbers = context.numbers(b);
   const Elements wide = expanded_to(a, broadcast(a.dims(), numbers.dims()));
-  const std::optional<double> one = uniform(context, b);
+  const std::optional<double> one = fixed_number(context, b);
   if (one && *one == 0) return wide;
   if (b->varies && !one) {
     throw NodeError("adds numbers that change with the position, such as learned positions");
@@ -293,33 +296,6 @@ Value complex_product(Context& context, const Value& a, const Value& b) {
 }
 
 }  // namespace
-
-Elements expanded_to(const Elements& elements, const Dims& dims) {
-  return elements.dims() == dims ? elements : elements.with(expanded(elements.layout, dims));
-}
-
-const Source* sole_source(const Context& context, const Elements& elements, int32_t* index) {
-  if (!elements.storage) {
-    *index = elements.whole;
-    return &context.source(elements.whole);
-  }
-  bool first = true;
-  for (const Element& element : elements.list()) {
-    for (const Term& term : terms_of(context, element)) {
-      if (first) *index = term.element.source;
-      if (term.element.source != *index) return nullptr;
-      first = false;
-    }
-  }
-  return first ? nullptr : &context.source(*index);
-}
-
-bool is_kind(const Context& context, const Elements& elements, Source::Kind kind) {
-  if (!elements.storage) return context.source(elements.whole).kind == kind;
-  const std::vector<Element> list = elements.list();
-  if (list.empty()) return false;
-  return context.source(terms_of(context, list[0])[0].element.source).kind == kind;
-}
 
 Value add(Context& context, const Value& a, const Value& b, double alpha) {
   if (as_numbers(a) && as_numbers(b)) return of_numbers(context, "aten.add", a, b, alpha);

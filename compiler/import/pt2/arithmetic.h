@@ -2,7 +2,7 @@
 // with the elements until something needs a tensor, and the rest becomes ops.
 #pragma once
 
-#include "compiler/import/pt2/context.h"
+#include "compiler/import/pt2/kinds.h"
 
 namespace nbl::compiler::pt2 {
 
@@ -19,12 +19,5 @@ Value mean_of_last(Context& context, const Elements& a, bool sum);
 
 // x / sqrt(mean(x^2) + eps) * weight over the last dimension; no weight: null.
 Value rms_norm(Context& context, const Elements& x, double eps, const ExpressionRef& weight);
-
-// The source of all elements, where it is one; else null. Sums have the source of their terms.
-const Source* sole_source(const Context& context, const Elements& elements, int32_t* index);
-bool is_kind(const Context& context, const Elements& elements, Source::Kind kind);
-
-// As many elements as the broadcast dims ask for.
-Elements expanded_to(const Elements& elements, const Dims& dims);
 
 }  // namespace nbl::compiler::pt2

@@ -58,7 +58,7 @@ struct Source {
     state,       // and behind it
     scores,
     test,       // whether scores are all masked: never, as a token sees itself
-    statistic,  //
+    statistic,  // of slices of rows
     scales,     // of activations rounded to int8
     choice,     // the largest logit
   };

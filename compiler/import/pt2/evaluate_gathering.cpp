@@ -76,20 +76,19 @@ Numbers gathered(const Numbers& from, int64_t dim, const Numbers& index) {
   const Dims& wanted = index.dims();
   dims.erase(dims.begin() + static_cast<std::ptrdiff_t>(axis));
   dims.insert(dims.begin() + static_cast<std::ptrdiff_t>(axis), wanted.begin(), wanted.end());
-  int64_t outer = 1;
-  for (size_t i = 0; i < axis; ++i)
-    outer *= from.dims()[i];
-  const int64_t size = from.dims()[axis];
+  int64_t inner = 1;
+  for (size_t i = axis + 1; i < from.dims().size(); ++i)
+    inner *= from.dims()[i];
   const std::vector<double> indices = index.values();
-  const std::vector<int64_t> all = places(from.layout);
-  const auto inner = static_cast<int64_t>(all.size()) / std::max<int64_t>(outer * size, 1);
-  std::vector<double> values;
-  values.reserve(static_cast<size_t>(outer * inner) * indices.size());
-  for (int64_t o = 0; o < outer; ++o) {
-    for (const double wish : indices) {
-      const int64_t first = (o * size + checked_index(wish, size)) * inner;
-      for (int64_t i = 0; i < inner; ++i)
-        values.push_back(from.at(all[static_cast<size_t>(first + i)]));
+  const auto count = static_cast<int64_t>(indices.size());
+  std::vector<double> values(static_cast<size_t>(element_count(dims)));
+  for (int64_t k = 0; k < count; ++k) {
+    const int64_t wish = checked_index(indices[static_cast<size_t>(k)], from.dims()[axis]);
+    const std::vector<double> one =
+        from.with(selected(from.layout, static_cast<int64_t>(axis), wish)).values();
+    for (size_t i = 0; i < one.size(); ++i) {
+      const auto at = static_cast<int64_t>(i);
+      values[static_cast<size_t>((at / inner * count + k) * inner + at % inner)] = one[i];
     }
   }
   return make_numbers(dims, std::move(values), from.kind);

@@ -26,6 +26,7 @@ bool allows(const Context& context, const Step& step) {
 // Whether some step of the graph ends with position `count` - 1.
 bool reaches(const Context& context, const Inputs& inputs, int64_t count) {
   if (inputs.fixed_length) return allows(context, {count - 1, 1});
+  if (context.whole_sequence) return allows(context, {0, count});
   const int64_t most = std::min(inputs.most_tokens, count);
   for (const int64_t tokens : {int64_t{1}, int64_t{2}, context.step.tokens, most}) {
     if (tokens <= most && allows(context, {count - tokens, tokens})) return true;

@@ -147,16 +147,13 @@ Values run_index_select(const Call& call) {
                 call.context.numbers(call.expression("index")))};
 }
 
-// The size of a dimension: the token count and the position are known by their value, which no
-// other size shares at the steps that graphs are walked with.
+// The size of a dimension. A program asks only for those that are not fixed, so the token count and
+// the position are known by their value.
 Values run_sym_size(const Call& call) {
   Context& context = call.context;
   const Dims& dims = call.elements("self").dims();
   const int64_t size = dims.at(wrap_dim(call.integer("dim"), dims.size()));
   const auto live = [&](const char* op) { return context.expressions.leaf(op); };
-  if (call.flag("fixed", false)) {
-    return {context.expressions.number(static_cast<double>(size), NumberKind::integer)};
-  }
   if (size == context.step.tokens) return {live("tokens")};
   if (size == context.step.position) return {live("position")};
   if (size == context.step.position + context.step.tokens) {

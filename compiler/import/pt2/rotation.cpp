@@ -65,12 +65,9 @@ Function function_of(const Context& context, const Rows& rows, size_t slot, size
   return function;
 }
 
-// Which of two terms is the cosine shows at position 0, where it is not zero.
+// Which of two terms is the cosine shows at position 0, where the sine is zero.
 Turn turn_of(Context& context, const Rows& rows, size_t slot) {
   const std::vector<Term> terms = terms_of(context, rows.elements[0][slot]);
-  if (terms.size() != 2 || terms[0].coefficient < 0 || terms[1].coefficient < 0) {
-    throw NodeError(kNoRotation);
-  }
   const Function a = function_of(context, rows, slot, 0);
   const Function b = function_of(context, rows, slot, 1);
   const bool first = std::abs(value_at(context, a, 0, 0)) > std::abs(value_at(context, b, 0, 0));
@@ -109,30 +106,56 @@ bool pairs_up(const Rotation& r) {
   return true;
 }
 
-Rotation rotation_of(Context& context, const Rows& rows, uint32_t head_dim) {
+// Whether all heads turn by the same functions.
+bool repeats(const Rotation& r) {
+  for (size_t i = r.rotary_dim; i < r.turns.size(); ++i) {
+    const Turn& first = r.turns[i % r.rotary_dim];
+    if (r.turns[i].cosine != first.cosine || r.turns[i].sine != first.sine) return false;
+  }
+  return true;
+}
+
+// The rotation of heads of head_dim columns that the sums are, if they are one.
+std::optional<Rotation> rotation_of(Context& context, const Rows& rows, uint32_t head_dim) {
   const std::vector<Element>& columns = rows.elements[0];
   Rotation r;
-  r.head_dim = head_dim == 0 ? static_cast<uint32_t>(columns.size()) : head_dim;
-  if (columns.size() % r.head_dim != 0) throw NodeError(kNoRotation);
-  r.heads = static_cast<uint32_t>(columns.size() / r.head_dim);
+  r.head_dim = head_dim;
+  if (columns.size() % head_dim != 0) return std::nullopt;
+  r.heads = static_cast<uint32_t>(columns.size() / head_dim);
   const auto turns = [&](size_t i) { return terms_of(context, columns[i]).size() == 2; };
-  while (r.rotary_dim < r.head_dim && turns(r.rotary_dim))
+  while (r.rotary_dim < head_dim && turns(r.rotary_dim))
     ++r.rotary_dim;
-  if (r.rotary_dim == 0 || r.rotary_dim % 2 != 0) throw NodeError(kNoRotation);
+  if (r.rotary_dim == 0 || r.rotary_dim % 2 != 0) return std::nullopt;
   for (size_t i = 0; i < columns.size(); ++i) {
-    if (i % r.head_dim < r.rotary_dim) {
+    const std::vector<Term> terms = terms_of(context, columns[i]);
+    if (i % head_dim < r.rotary_dim) {
+      if (terms.size() != 2 || terms[0].coefficient < 0 || terms[1].coefficient < 0) return {};
       r.turns.push_back(turn_of(context, rows, i));
       r.x.push_back(r.turns.back().self);
       continue;
     }
-    const std::vector<Term> terms = terms_of(context, columns[i]);
     const bool passes = terms.size() == 1 && terms[0].coefficient < 0 && terms[0].factor == 1;
-    if (!passes) throw NodeError(kNoRotation);
+    if (!passes) return std::nullopt;
     r.x.push_back(terms[0].element);
   }
   for (const bool half : {true, false}) {
     r.half = half;
     if (pairs_up(r)) return r;
+  }
+  return std::nullopt;
+}
+
+// Where the heads' size is not known, it is the least by which the functions repeat.
+Rotation find_rotation(Context& context, const Rows& rows, uint32_t head_dim) {
+  if (head_dim != 0) {
+    if (const auto found = rotation_of(context, rows, head_dim)) return *found;
+    throw NodeError(kNoRotation);
+  }
+  const auto columns = static_cast<uint32_t>(rows.elements[0].size());
+  for (uint32_t size = 2; size <= columns; size += 2) {
+    if (columns % size != 0) continue;
+    const auto found = rotation_of(context, rows, size);
+    if (found && repeats(*found)) return *found;
   }
   throw NodeError(kNoRotation);
 }
@@ -177,7 +200,7 @@ int32_t table_of(Context& context, const Rotation& r, double magnitude) {
 int32_t rotated(Context& context, const Rows& rows, uint32_t head_dim) {
   if (is_scaling(context, rows.elements[0])) return scaled_columns(context, rows);
   if (rows.tokens[0] != 0) throw NodeError("rotates some tokens and not others");
-  const Rotation r = rotation_of(context, rows, head_dim);
+  const Rotation r = find_rotation(context, rows, head_dim);
   const double magnitude = magnitude_of(context, r);
   const int32_t x = gathered(context, r.x);
   const int32_t table = table_of(context, r, magnitude);

@@ -6,8 +6,8 @@
 
 namespace nbl::compiler::pt2 {
 
-// The tensor whose columns are the sums of `rows`: a rotation of heads of head_dim columns, or
-// factors that are the same for every token.
+// The tensor whose columns are the sums of `rows`: a rotation of heads of head_dim columns (0: as
+// the sums repeat), or factors that are the same for every token.
 //
 // Errors  NodeError, where the sums are neither.
 int32_t rotated(Context& context, const Rows& rows, uint32_t head_dim);

@@ -207,9 +207,6 @@ Based ordered(Context& context, const Elements& elements, uint32_t head_dim) {
   const Rows rows = rows_of(context, elements);
   const std::vector<Element>& columns = rows.elements[0];
   const auto combined = [](Element element) { return element.source == kCombined; };
-  if (head_dim == 0 && !elements.dims().empty()) {
-    head_dim = static_cast<uint32_t>(elements.dims().back());
-  }
   int32_t tensor = std::ranges::any_of(columns, combined) ? rotated(context, rows, head_dim)
                                                           : gathered(context, columns);
   tensor = scaled(context, tensor, elements.factor);

@@ -27,7 +27,7 @@ struct Based {
 // A tensor with the columns of the view in the view's order. Emits what that takes: slices, joins,
 // permutations, a rotation, factors.
 //
-// head_dim   of a rotation that the view may be; 0: the view's last dimension.
+// head_dim   of a rotation that the view may be; 0: not known.
 Based ordered(Context& context, const Elements& elements, uint32_t head_dim = 0);
 
 // The same, but any order of all columns of one tensor stays as it is.
