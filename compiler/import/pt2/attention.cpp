@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "compiler/import/pt2/arithmetic.h"
 #include "compiler/import/pt2/cache.h"
@@ -12,6 +13,8 @@
 
 namespace nbl::compiler::pt2 {
 namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Fills that are no mask's: scores lie far above.
 constexpr double kMasked = -1e4;
@@ -269,7 +272,7 @@ Value attention(Context& context, AttentionOperands operands) {
   scores = as_scores(context, with_flags, scores);
   if (operands.mask) {
     const ExpressionRef mask =
-        operands.truth_mask ? fill_mask(context, operands.mask, 0, -INFINITY) : operands.mask;
+        operands.truth_mask ? fill_mask(context, operands.mask, 0, -kInfinity) : operands.mask;
     scores = std::get<Elements>(mask_scores(context, scores, mask, 1));
   }
   scores = std::get<Elements>(softmax(context, scores, -1));

@@ -2,11 +2,14 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include "compiler/import/pt2/evaluate.h"
 
 namespace nbl::compiler::pt2 {
 namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 using Results = std::vector<Numbers>;
 using Unary = double (*)(double);
@@ -131,8 +134,8 @@ Results logical_not(const Arguments& in) {
 
 // Keeps `wanted` where the other bound is absent.
 Results clamp(const Arguments& in) {
-  const double low = in.real("min", -INFINITY);
-  const double high = in.real("max", INFINITY);
+  const double low = in.real("min", -kInfinity);
+  const double high = in.real("max", kInfinity);
   std::vector<double> values = first(in).values();
   for (double& value : values)
     value = std::min(std::max(value, low), high);

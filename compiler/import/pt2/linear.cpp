@@ -45,9 +45,9 @@ Value linear(Context& context, const Elements& operand, const ExpressionRef& wei
   const std::vector<Element> list = base.view.list();
   std::vector<Element> elements;
   for (size_t i = 0; i < list.size(); i += shape[1]) {
-    const int64_t token = list[i].index / shape[1];
+    const int64_t token = list[i].index / static_cast<int64_t>(shape[1]);
     for (uint32_t n = 0; n < shape[0]; ++n)
-      elements.push_back({source, static_cast<int32_t>(token * shape[0] + n)});
+      elements.push_back({source, static_cast<int32_t>(token * int64_t{shape[0]} + n)});
   }
   Dims dims = x.dims();
   dims.back() = shape[0];
