@@ -21,8 +21,8 @@ const char* const kExamples =
     "      A GGUF file; its Q4_0 weights are taken over bit for bit.\n"
     "  nibblec compile stories260K.bin --tokenizer tok512.bin -o stories.nbl\n"
     "      A llama2.c checkpoint, whose tokenizer is a file of its own.\n"
-    "  nibblec compile model-folder/ -o model.nbl --group-size 128 --context 4096\n"
-    "      A Hugging Face folder; coarser scales for a smaller file, a longer context.\n"
+    "  nibblec compile model.gguf -o model.nbl --group-size 128 --context 4096\n"
+    "      Coarser scales for a smaller file, a longer context.\n"
     "  nibblec compile model.gguf -o model.nbl --activations int8\n"
     "      int8 activations times 4-bit weights, for GPUs with a packed dot product.\n"
     "  nibblec compile decoder.pt2 -o decoder.nbl\n"
@@ -92,7 +92,7 @@ void read_inputs(const std::string& text, CompileOptions* options) {
 }
 
 void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
-  app->add_option("input", options->input, "Checkpoint: GGUF, safetensors, .pt2 or llama2.c")
+  app->add_option("input", options->input, "Checkpoint: GGUF, .pt2 of torch.export.save, or llama2.c")
       ->required();
   app->add_option("-o,--output", options->output, "Model file to write")->required();
   app->add_option("--tokenizer", options->tokenizer,
