@@ -4,14 +4,12 @@ add_library(nibble_warnings INTERFACE)
 target_compile_options(nibble_warnings INTERFACE
   -Wall -Wextra -Wshadow -Wundef -Wvla -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
-  # gcc 12 reports false positives inside std::string at -O3 (gcc bug 105651).
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+  # gcc 12 reports false positives inside std::string (gcc bug 105651) and std::variant at -O3.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-maybe-uninitialized>)
 
 if(NIBBLE_SANITIZE)
   target_compile_options(nibble_warnings INTERFACE
-    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-    # gcc 12 reports false positives inside <regex> when it instruments it.
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(nibble_warnings INTERFACE -fsanitize=address,undefined)
 endif()
 
@@ -27,7 +25,7 @@ target_compile_options(nibble_runtime_flags INTERFACE
   -fno-exceptions -fno-rtti -fno-threadsafe-statics
   -fno-unwind-tables -fno-asynchronous-unwind-tables
   -ffunction-sections -fdata-sections
-  $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>
+  $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique -Wmaybe-uninitialized>
   $<$<CXX_COMPILER_ID:Clang>:-Wglobal-constructors>
   $<$<NOT:$<BOOL:${NIBBLE_PIC}>>:-fno-pic>)
 if(NOT NIBBLE_SANITIZE)

@@ -92,7 +92,8 @@ void read_inputs(const std::string& text, CompileOptions* options) {
 }
 
 void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
-  app->add_option("input", options->input, "Checkpoint: GGUF, .pt2 of torch.export.save, or llama2.c")
+  app->add_option("input", options->input,
+                  "Checkpoint: GGUF, .pt2 of torch.export.save, or llama2.c")
       ->required();
   app->add_option("-o,--output", options->output, "Model file to write")->required();
   app->add_option("--tokenizer", options->tokenizer,
