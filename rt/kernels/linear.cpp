@@ -16,6 +16,9 @@ constexpr uint32_t kMaxSplit = 256;
 // A lane takes two quads where one quad a lane, this many ways of K each, would fill the device.
 constexpr uint32_t kTwoQuadsWays = 128;
 
+// Shared memory of gemv a lane: the sums of a quad and a sum of squares.
+constexpr uint32_t kLaneShared = 20;
+
 // The nibbles' binding.
 constexpr uint32_t kTextureImages = 1u << 2;
 
@@ -50,13 +53,14 @@ uint32_t choose_lane_quads(const Caps& caps, const LinearPush& push) {
 
 Status call_gemv(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
   const LinearPush push = linear_push(args);
-  const uint32_t max_local = min_of(caps.max_invocations, caps.max_workgroup_x);
+  const uint32_t max_local = min_of(min_of(caps.max_invocations, caps.max_workgroup_x),
+                                    caps.max_shared_bytes / kLaneShared);
   const uint32_t lane_quads = choose_lane_quads(caps, push);
   const uint32_t split = choose_split(caps, push, lane_quads, max_local);
   // At least the four quads of a tile side by side, and 64 lanes.
   const uint32_t local = max_of(64u, 4 * split);
   const uint32_t images = args.texture ? kTextureImages : 0;
-  NBL_TRY(pick(Family::gemv, caps, local, local * 20, &call->variant, error, images));
+  NBL_TRY(pick(Family::gemv, caps, local, local * kLaneShared, &call->variant, error, images));
   call->spec_count = 4;
   call->spec[0] = local;
   call->spec[1] = split;

@@ -176,6 +176,19 @@ TEST(LinearChoice, the_norm_is_fused_only_where_one_row_is_split_over_lanes) {
   EXPECT_FALSE(linear_fuses_norm(caps, args_of(one, 0, 64)));
 }
 
+TEST(LinearChoice, sums_split_over_lanes_stay_within_shared_memory) {
+  Caps caps = floor_caps();
+  caps.lanes = 1u << 18;
+  caps.max_invocations = caps.max_workgroup_x = 1024;
+  const LinearCase c{.tokens = 1, .columns = 8192, .rows = 2048, .group_size = 32};
+  for (const uint32_t shared : {16384u, 20479u, 20480u, 32768u}) {
+    caps.max_shared_bytes = shared;
+    KernelCall call;
+    ASSERT_TRUE(call_linear(caps, args_of(c, 0, c.rows), &call, nullptr).ok());
+    EXPECT_EQ(call.spec[0], shared < 20480 ? 512u : 1024u);
+  }
+}
+
 TEST(LinearChoice, a_wide_device_splits_k_further_and_no_plan_leaves_the_limits) {
   for (const uint32_t lanes : {64u, 4096u, 65536u, 1u << 18}) {
     for (const uint32_t rows : {32u, 2048u, 128256u}) {
