@@ -53,6 +53,8 @@ PlanOptions plan_options(const nbl_config& config) {
   o.import_weights = (config.flags & NBL_FLAG_NO_IMPORT) == 0;
   o.stage_weights = (config.flags & NBL_FLAG_STAGE_WEIGHTS) != 0;
   o.weights = weight_memory(config.flags);
+  if ((config.flags & NBL_FLAG_CHAIN) != 0) o.chains = Chains::always;
+  if ((config.flags & NBL_FLAG_NO_CHAIN) != 0) o.chains = Chains::never;
   o.staging_bytes = config.staging_bytes;
   o.device_memory_limit = config.device_memory_limit;
   return o;

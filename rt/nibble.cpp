@@ -24,8 +24,8 @@ nbl_status report(Status status, const Error& error, nbl_error* out) {
 
 // True for failures after which the device's state is not known.
 bool fatal(Code code) {
-  return code == Code::device_lost || code == Code::gpu_timeout || code == Code::vulkan_call ||
-         code == Code::driver_pool_full;
+  return code == Code::device_lost || code == Code::gpu_timeout || code == Code::gpu_stalled ||
+         code == Code::vulkan_call || code == Code::driver_pool_full;
 }
 
 // Runs `work` unless the engine is dead, and lets it die of a device error.

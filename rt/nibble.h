@@ -14,10 +14,10 @@
  *
  * Every function returns 0 for success or a status; the nbl_error beside it (may be NULL) then
  * holds the facts, and nbl_error_text() makes a sentence of them. A failed call leaves its outputs
- * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, vulkan_call,
- * driver_pool_full or engine_dead: then only nbl_close() is left, after which the engine can be
- * opened again in the same arena. Nothing is allocated from any heap, and nothing at all after
- * nbl_open().
+ * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, gpu_stalled,
+ * vulkan_call, driver_pool_full or engine_dead: then only nbl_close() is left, after which the
+ * engine can be opened again in the same arena. Nothing is allocated from any heap, and nothing at
+ * all after nbl_open().
  *
  * One thread per engine. Engines share nothing: several may live side by side.
  */
@@ -80,8 +80,11 @@ enum {
                                          for tests */
   NBL_FLAG_TEXTURE_WEIGHTS = 1u << 8, /* read 4-bit weights from images wherever one can hold them;
                                          without it, where that is known to be fast */
-  NBL_FLAG_BUFFER_WEIGHTS = 1u << 9   /* never; wins over the one above, as NBL_FLAG_FLOOR_KERNELS
+  NBL_FLAG_BUFFER_WEIGHTS = 1u << 9,  /* never; wins over the one above, as NBL_FLAG_FLOOR_KERNELS
                                          does */
+  NBL_FLAG_CHAIN = 1u << 10,   /* run the layers of a decode step in one dispatch wherever the model
+                                  allows; without it, where work-groups run side by side for sure */
+  NBL_FLAG_NO_CHAIN = 1u << 11 /* never; wins over the one above, as NBL_FLAG_FLOOR_KERNELS does */
 };
 
 /* Zero means "the default" in every field but the first three. */

@@ -1,8 +1,10 @@
 #include "rt/plan.h"
 
 #include "rt/base/checked.h"
+#include "rt/kernels/chain.h"
 #include "rt/mem/hazards.h"
 #include "rt/mem/offsets.h"
+#include "rt/plan/chain.h"
 #include "rt/plan/phase.h"
 #include "rt/plan/place.h"
 #include "rt/plan/storage.h"
@@ -79,6 +81,12 @@ Status settle(const Model& model, const Caps& caps, const PlanOptions& options, 
   if (o->weights == WeightMemory::buffers) {
     plan->caps.features &= ~static_cast<uint32_t>(kTextureWeights);
   }
+  if (o->chains == Chains::always) {
+    plan->caps.cores = max_of(plan->caps.cores, 1u);
+    plan->caps.features &= ~static_cast<uint32_t>(kScalarLoads);
+  }
+  plan->caps.cores = min_of(plan->caps.cores, kMaxChainGroups);
+  if (o->chains == Chains::never || o->floor_kernels) plan->caps.cores = 0;
   if (o->floor_kernels) {
     plan->caps.features &= kTimestamps | kHostImport;
     plan->caps.max_invocations = min_of(caps.max_invocations, kFloorInvocations);
@@ -124,6 +132,7 @@ Status take_storage(const PlanCounts& counts, Storage* storage, Plan* plan, Work
   NBL_TRY(storage->persistent(counts.blocks, &plan->blocks, error));
   NBL_TRY(storage->persistent(counts.dispatches[0], &plan->decode.dispatches, error));
   NBL_TRY(storage->persistent(counts.dispatches[1], &plan->prefill.dispatches, error));
+  NBL_TRY(storage->setup(chain_words(*plan, counts.dispatches[0]), &plan->records, error));
   NBL_TRY(storage->setup(counts.segments, &plan->segments, error));
   NBL_TRY(storage->setup(counts.values[0], &plan->decode.values, error));
   NBL_TRY(storage->setup(counts.values[1], &plan->prefill.values, error));
@@ -160,6 +169,7 @@ Status place_values(Phase* phase, const Work& work, Error* error) {
 Status build_phase(const Model& model, const Plan& plan, uint32_t tokens, Phase* phase,
                    Error* error) {
   phase->tokens = tokens;
+  phase->most_dispatches = static_cast<uint32_t>(phase->dispatches.size());
   PhaseBuilder builder(model, plan, tokens, phase->dispatches, phase->values);
   NBL_TRY(builder.build(error));
   phase->weight_bytes = builder.weight_bytes();
@@ -182,6 +192,9 @@ Status resolve_binding(const Plan& plan, const Phase& phase, std::span<const Reg
       break;
     case Operand::results:
       place = plan.results;
+      break;
+    case Operand::memory:
+      place = {b->block, 0, 0};
       break;
     case Operand::value:
       place = {activation_block, phase.values[b->id].offset, 0};
@@ -237,12 +250,17 @@ Status resolve_phase(const Plan& plan, const Work& work, uint32_t activation_blo
 
 // The activation block, which both phases share, and the block that the host sees.
 Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block, Error* error) {
-  const uint64_t bytes = max_of(plan->decode.activation_bytes, plan->prefill.activation_bytes);
+  const uint64_t values = max_of(plan->decode.activation_bytes, plan->prefill.activation_bytes);
+  const uint64_t begin = align_up(values, kDeviceAlignBytes);
+  const uint64_t messages = align_up(begin + plan->records.size_bytes(), kDeviceAlignBytes);
+  const uint64_t bytes = messages + message_bytes(*plan, plan->decode);
   if (bytes > plan->caps.max_allocation_bytes) {
     return fail(error, Code::device_limit, 0, "the activation memory", bytes,
                 plan->caps.max_allocation_bytes);
   }
   *activation_block = *count;
+  plan->program = {*count, begin, plan->records.size_bytes()};
+  plan->messages = {*count, messages, bytes - messages};
   plan->blocks[(*count)++] = {BlockRole::activations,           false, false, 0,
                               max_of(bytes, kDeviceAlignBytes), 0};
   const uint32_t io = *count;
@@ -290,6 +308,7 @@ Status plan(const Model& model, const Caps& caps, const PlanOptions& options, Ar
   NBL_TRY(add_shared_blocks(out, &blocks, &activation_block, error));
   NBL_ASSERT(blocks == out->blocks.size());
   NBL_TRY(resolve_phase(*out, work, activation_block, &out->decode, error));
+  make_chains(out, &out->decode);
   if (prefill) NBL_TRY(resolve_phase(*out, work, activation_block, &out->prefill, error));
   return choose_memory(out, error);
 }

@@ -23,6 +23,10 @@ enum class LogitsMode : uint8_t { none, last, all };
 // hold them, or never.
 enum class WeightMemory : uint8_t { automatic, images, buffers };
 
+// Whether the dispatches of a decode step become chains (rt/kernels/chain.h): where Caps says that
+// work-groups run side by side, everywhere (one work-group where Caps knows of none), or nowhere.
+enum class Chains : uint8_t { automatic, always, never };
+
 // Zero is the default everywhere.
 struct PlanOptions {
   uint32_t context = 0;        // positions; the model's context length at most
@@ -35,6 +39,7 @@ struct PlanOptions {
   bool import_weights = false;  // the model's bytes may be imported (page-aligned, mapped whole)
   bool stage_weights = false;   // copy through the window even where memory is host-visible
   WeightMemory weights = WeightMemory::automatic;  // floor_kernels: buffers
+  Chains chains = Chains::automatic;               // floor_kernels: never
   uint32_t staging_bytes = 0;                      // 4 MiB where 0
   uint64_t device_memory_limit = 0;  // bytes in all blocks; 0 = the heaps' sizes alone
 };
@@ -68,13 +73,13 @@ struct SegmentPlace {
 };
 
 // What a binding names before offsets are known, and for people afterwards.
-enum class Operand : uint8_t { step, results, value, state, segment };
+enum class Operand : uint8_t { step, results, value, state, segment, memory };
 
 struct Binding {
   Operand operand;
   bool read;
   bool write;
-  uint32_t id;  // value, tensor or segment; 0 for step and results
+  uint32_t id;  // value, tensor or segment; 0 for step, results and memory (a block whole)
   uint32_t block;
   uint64_t offset;
   uint64_t bytes;
@@ -105,7 +110,8 @@ struct Value {
 struct Phase {
   uint32_t tokens = 0;
   std::span<Dispatch> dispatches;
-  std::span<Value> values;  // setup lifetime
+  uint32_t most_dispatches = 0;  // before any became a chain: what arrays are sized by
+  std::span<Value> values;       // setup lifetime
   uint32_t barrier_count = 0;
   uint64_t activation_bytes = 0;
   uint64_t lower_bound_bytes = 0;  // of activation_bytes: the largest live set
@@ -121,7 +127,10 @@ struct Plan {
   std::span<Block> blocks;
   std::span<SegmentPlace> segments;  // setup lifetime
   Region step{};                     // device copy of the step buffer
-  Region results{};                  // sampled tokens
+  Region results{};                  // sampled tokens, then the meeting words of chains
+  Region program{};                  // records of chains
+  Region messages{};                 // rows that pass between them
+  std::span<uint32_t> records;       // what is written there; setup lifetime
   Region io_step{};                  // the same two where the host sees them, and the logits
   Region io_results{};
   Region io_logits{};

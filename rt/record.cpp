@@ -47,8 +47,7 @@ Status take_storage(const Sizes& sizes, const RecordOptions& options, Storage* s
 Status record(const Model& model, const Plan& plan, const Device& device,
               const RecordOptions& options, Arena* arena, Recording* out, Error* error) {
   const Sizes sizes{static_cast<uint32_t>(plan.blocks.size()),
-                    {static_cast<uint32_t>(plan.decode.dispatches.size()),
-                     static_cast<uint32_t>(plan.prefill.dispatches.size())},
+                    {plan.decode.most_dispatches, plan.prefill.most_dispatches},
                     plan.options.max_burst};
   Storage storage(arena);
   std::span<std::byte> blob;

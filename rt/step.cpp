@@ -5,6 +5,7 @@
 
 #include "rt/base/checked.h"
 #include "rt/vk/result.h"
+#include "spirv/chain.push.h"
 #include "spirv/step_state.h"
 
 namespace nbl {
@@ -36,6 +37,12 @@ void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint
   memcpy(target + sizeof words, tokens.data(), tokens.size_bytes());
 }
 
+uint32_t result(const Stepper& s, uint32_t index) {
+  uint32_t token = 0;
+  memcpy(&token, io(s, s.plan->io_results) + index * sizeof token, sizeof token);
+  return token;
+}
+
 // Submits the phase `steps` times in a row, with `tokens` as the first step's input.
 Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_t> tokens,
            uint32_t steps, Sequence* sequence, Error* error) {
@@ -52,13 +59,9 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   const bool decode = &phase == &r.decode;
   (decode ? sequence->decode_positions : sequence->prefill_positions) =
       sequence->position + static_cast<uint32_t>(tokens.size()) + steps - 1;
-  return invalidate_block(*s.device, block, error);
-}
-
-uint32_t result(const Stepper& s, uint32_t index) {
-  uint32_t token = 0;
-  memcpy(&token, io(s, s.plan->io_results) + index * sizeof token, sizeof token);
-  return token;
+  NBL_TRY(invalidate_block(*s.device, block, error));
+  if (result(s, s.plan->options.max_burst + CHAIN_STALLED) == 0) return {};
+  return fail(error, Code::gpu_stalled, 0, {}, 0, s.plan->caps.cores);
 }
 
 Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t position,

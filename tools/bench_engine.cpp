@@ -7,8 +7,8 @@
 #include <random>
 
 #include "tools/common/failure.h"
+#include "tools/common/kernel_options.h"
 #include "tools/common/vulkan_loader.h"
-#include "tools/common/weights_option.h"
 
 namespace nbl::tools {
 namespace {
@@ -26,7 +26,7 @@ nbl_config make_config(const BenchOptions& options, const MappedFile& model, boo
   if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
   if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
   if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
-  config.flags |= weight_flags(options.weights);
+  config.flags |= weight_flags(options.weights) | chain_flags(options.chain);
   if (timestamps) config.flags |= NBL_FLAG_TIMESTAMPS;
   config.context = options.context;
   config.prefill_chunk = options.prefill_chunk;

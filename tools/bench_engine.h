@@ -34,6 +34,7 @@ struct BenchOptions {
   bool float32 = false;
   bool no_import = false;
   std::string weights = "auto";
+  std::string chain = "auto";
   uint64_t seed = 1;
 };
 

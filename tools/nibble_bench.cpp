@@ -9,11 +9,11 @@
 #include "tools/bench_engine.h"
 #include "tools/bench_report.h"
 #include "tools/common/failure.h"
+#include "tools/common/kernel_options.h"
 #include "tools/common/mapped_file.h"
 #include "tools/common/output_file.h"
 #include "tools/common/trace.h"
 #include "tools/common/vulkan_loader.h"
-#include "tools/common/weights_option.h"
 
 namespace nbl::tools {
 namespace {
@@ -60,6 +60,7 @@ void describe_options(CLI::App& app, BenchOptions& options) {
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
   add_weights_option(app, options.weights);
+  add_chain_option(app, options.chain);
   app.add_option("--seed", options.seed, "Of the random prompt tokens")->capture_default_str();
 }
 

@@ -16,10 +16,10 @@
 #include "tools/common/cache_file.h"
 #include "tools/common/engine_session.h"
 #include "tools/common/failure.h"
+#include "tools/common/kernel_options.h"
 #include "tools/common/mapped_file.h"
 #include "tools/common/text_output.h"
 #include "tools/common/vulkan_loader.h"
-#include "tools/common/weights_option.h"
 
 namespace nbl::tools {
 namespace {
@@ -50,6 +50,7 @@ struct Options {
   bool float32 = false;
   bool no_import = false;
   std::string weights = "auto";
+  std::string chain = "auto";
   bool print_tokens = false;
   bool ignore_stop = false;
   bool no_echo = false;
@@ -108,6 +109,7 @@ void describe_options(CLI::App& app, Options& options) {
   app.add_flag("--no-import", options.no_import,
                "Copy the weights even where they could be imported");
   add_weights_option(app, options.weights);
+  add_chain_option(app, options.chain);
   app.add_flag("--print-tokens", options.print_tokens, "Print the generated ids instead of text");
   app.add_flag("--no-echo", options.no_echo,
                "Do not print the prompt in front of its continuation");
@@ -146,7 +148,7 @@ nbl_config make_config(const Options& options, const MappedFile& model, CacheFil
   if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
   if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
   if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
-  config.flags |= weight_flags(options.weights);
+  config.flags |= weight_flags(options.weights) | chain_flags(options.chain);
   config.context = options.context;
   config.prefill_chunk = options.prefill_chunk;
   config.max_burst = options.burst;

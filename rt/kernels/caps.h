@@ -86,6 +86,10 @@ struct Caps {
   uint32_t gigabytes_per_s;    // memory reads
   uint32_t gigaflops;          // float32 multiply-adds counted as two
   uint32_t dispatch_limit_us;  // no dispatch is planned to run longer
+
+  // Work-groups that are known to run side by side until they end; 0 = none are. A chain
+  // (rt/kernels/chain.h) waits inside a dispatch for others of it.
+  uint32_t cores;
 };
 
 // The floor: Vulkan 1.1 core minimums and nothing else (8 storage buffers, see docs/design.md).

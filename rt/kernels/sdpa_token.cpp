@@ -34,7 +34,8 @@ uint32_t shared_bytes(const SdpaTokenArgs& args) {
 }  // namespace
 
 bool sdpa_token_fits(const Caps& caps, const SdpaTokenArgs& args) {
-  if (caps.kind != DeviceKind::discrete || (caps.features & kScalarLoads) != 0) return false;
+  if (caps.kind != DeviceKind::discrete && caps.cores == 0) return false;
+  if ((caps.features & kScalarLoads) != 0) return false;
   // A device of the floor's workgroups, and a plan held to the floor, keep the separate kernels.
   if (caps.max_invocations <= kFloorInvocations) return false;
   if (args.head_dim % 8 != 0 || args.head_dim > kMaxHeadDim) return false;

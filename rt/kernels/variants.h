@@ -32,8 +32,9 @@ enum class Family : uint8_t {
   softmax,
   quantize_rows,
   linear_dq8ca,
+  chain,
 };
-inline constexpr uint32_t kFamilyCount = static_cast<uint32_t>(Family::linear_dq8ca) + 1;
+inline constexpr uint32_t kFamilyCount = static_cast<uint32_t>(Family::chain) + 1;
 
 namespace spirv {
 struct VariantFacts {

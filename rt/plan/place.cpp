@@ -2,6 +2,7 @@
 
 #include "rt/base/checked.h"
 #include "rt/model/cache.h"
+#include "spirv/chain.push.h"
 #include "spirv/texture.h"
 
 namespace nbl {
@@ -15,8 +16,11 @@ constexpr uint32_t kImageRowBytes = TEXTURE_TEXEL_BYTES << TEXTURE_WIDTH_LOG2;
 constexpr uint32_t kImageReaders = 1u << static_cast<uint32_t>(OpKind::embedding_q4gsw) |
                                    1u << static_cast<uint32_t>(OpKind::linear_q4gsw);
 
+// A chain finds all weights in one block.
 uint64_t ceiling(const Plan& plan) {
-  return min_of<uint64_t>(kMaxBlockBytes, plan.caps.max_allocation_bytes);
+  const Caps& caps = plan.caps;
+  if (caps.cores == 0) return min_of<uint64_t>(kMaxBlockBytes, caps.max_allocation_bytes);
+  return min_of(caps.max_storage_range_bytes, caps.max_allocation_bytes) & ~(kDeviceAlignBytes - 1);
 }
 
 // Bytes of texels in the largest image; 0 = the device makes none.
@@ -262,7 +266,7 @@ Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_plac
   BlockList blocks(plan, count);
   Packer packer(&blocks, BlockRole::state, ceiling(*plan));
   plan->step = packer.add(uint64_t{step_words(plan->options.prefill_chunk)} * 4);
-  plan->results = packer.add(uint64_t{plan->options.max_burst} * 4);
+  plan->results = packer.add((uint64_t{plan->options.max_burst} + CHAIN_SYNC_WORDS) * 4);
   plan->kv_bytes = 0;
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);

@@ -269,6 +269,28 @@ Status write_weights(const Model& model, const Plan& plan, const Device& device,
   return {};
 }
 
+// The records of chains, after the memory that they lie in was cleared.
+void write_program(const Plan& plan, const Device& device, const Recording& r) {
+  constexpr size_t kMostBytes = 65536;  // of an update (Vulkan 1.3, vkCmdUpdateBuffer)
+  std::span<const uint32_t> rest = plan.records;
+  if (rest.empty()) return;
+  VkMemoryBarrier cleared{};
+  cleared.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+  cleared.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
+  cleared.dstAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
+  device.fn.CmdPipelineBarrier(r.begin, VK_PIPELINE_STAGE_TRANSFER_BIT,
+                               VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &cleared, 0, nullptr, 0,
+                               nullptr);
+  uint64_t offset = plan.program.offset;
+  while (!rest.empty()) {
+    const std::span<const uint32_t> some = rest.first(min_of(rest.size(), kMostBytes / 4));
+    device.fn.CmdUpdateBuffer(r.begin, r.blocks[plan.program.block].buffer, offset,
+                              some.size_bytes(), some.data());
+    offset += some.size_bytes();
+    rest = rest.subspan(some.size());
+  }
+}
+
 }  // namespace
 
 Status make_blocks(const Model& model, const Plan& plan, const Device& device, Recording* out,
@@ -316,6 +338,7 @@ Status clear_memory(const Plan& plan, const Device& device, uint32_t timeout_ms,
     if (role != BlockRole::state && role != BlockRole::activations) continue;
     device.fn.CmdFillBuffer(out->begin, out->blocks[i].buffer, 0, VK_WHOLE_SIZE, 0);
   }
+  write_program(plan, device, *out);
   NBL_TRY(end_buffer(device, out->begin, error));
   const VkCommandBuffer buffers[] = {out->begin};
   return submit_and_wait(device, buffers, out->fence, timeout_ms, "clearing memory", error);

@@ -154,6 +154,7 @@ void read_properties(const Functions& functions, VkPhysicalDevice device,
   }
   if (dot.integerDotProduct4x8BitPackedSignedAccelerated) caps->features |= kIntegerDot;
   caps->lanes = sm.shaderSMCount * sm.shaderWarpsPerSM * 32;
+  caps->cores = sm.shaderSMCount;
 }
 
 NBL_OWN_FRAME void read_features(const Functions& functions, VkPhysicalDevice device,

@@ -25,13 +25,28 @@ VKAPI_ATTR void VKAPI_CALL properties(VkPhysicalDevice device, VkPhysicalDeviceP
   VkPhysicalDeviceProperties& p = out->properties;
   if (state.device.vendor_id != 0) p.vendorID = state.device.vendor_id;
   if (state.device.max_image_dim != 0) p.limits.maxImageDimension2D = state.device.max_image_dim;
-  if (state.device.max_allocation_bytes == 0) return;
   for (auto* link = static_cast<VkBaseOutStructure*>(out->pNext); link != nullptr;
        link = link->pNext) {
+    if (link->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV) {
+      reinterpret_cast<VkPhysicalDeviceShaderSMBuiltinsPropertiesNV*>(link)->shaderSMCount =
+          state.device.cpu_cores;
+    }
+    if (state.device.max_allocation_bytes == 0) continue;
     if (link->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES) continue;
     reinterpret_cast<VkPhysicalDeviceMaintenance3Properties*>(link)->maxMemoryAllocationSize =
         state.device.max_allocation_bytes;
   }
+}
+
+// Adds the extension that tells of cores.
+VKAPI_ATTR VkResult VKAPI_CALL extensions(VkPhysicalDevice device, const char* layer,
+                                          uint32_t* count, VkExtensionProperties* out) {
+  const uint32_t room = *count;
+  const VkResult result = state.real.EnumerateDeviceExtensionProperties(device, layer, count, out);
+  if (state.device.cpu_cores == 0 || out == nullptr || *count == room) return result;
+  out[*count] = {VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, 1};
+  ++*count;
+  return result;
 }
 
 VKAPI_ATTR VkResult VKAPI_CALL create_image(VkDevice device, const VkImageCreateInfo* info,
@@ -93,6 +108,9 @@ VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL instance_function(VkInstance instance, 
   const PFN_vkVoidFunction found = state.get(instance, name);
   const std::string_view wanted(name);
   if (wanted == "vkGetDeviceProcAddr") return replace(found, &device_function, &state.get_device);
+  if (wanted == "vkEnumerateDeviceExtensionProperties") {
+    return replace(found, &extensions, &state.real.EnumerateDeviceExtensionProperties);
+  }
   if (wanted == "vkGetPhysicalDeviceProperties2") {
     return replace(found, &properties, &state.real.GetPhysicalDeviceProperties2);
   }

@@ -16,6 +16,7 @@ struct StrangeDevice {
   uint32_t vendor_id = 0;
   uint32_t max_image_dim = 0;
   uint64_t max_allocation_bytes = 0;
+  uint32_t cpu_cores = 0;  // what Caps::cores comes to be
   // The bytes of an image of so many rows, which by itself takes `bytes`; not less than those.
   std::function<uint64_t(uint32_t rows, uint64_t bytes)> image_bytes = nullptr;
 };

@@ -1,0 +1,220 @@
+#include "rt/kernels/chain.h"
+
+#include <bit>
+
+#include "rt/base/checked.h"
+#include "rt/kernels/variants.h"
+#include "spirv/cache_mode.h"
+#include "spirv/linear.push.h"
+#include "spirv/sdpa_token.push.h"
+
+namespace nbl {
+namespace {
+
+constexpr uint32_t kLanes = 512;
+constexpr uint32_t kFloorLanes = 128;
+// Every lane of a work-group walks through the program. Half of them do it faster where a record
+// leaves a work-group less than this to read (H100: 5 % of a token of a model of 135 million
+// parameters).
+constexpr uint64_t kSmallBytes = 16384;
+constexpr uint32_t kWordsOfSlice = 16;  // of 8 columns
+
+bool shuffles(const Caps& caps) {
+  return (caps.features & kSubgroupShuffle) != 0 && caps.subgroup_size == CHAIN_TEAM &&
+         min_of(caps.max_invocations, caps.max_workgroup_x) >= kLanes;
+}
+
+uint32_t most_lanes(const Caps& caps) {
+  return shuffles(caps) ? kLanes : kFloorLanes;
+}
+
+// Rows of an attention's parts in shared memory, at most.
+uint32_t parts_of(const Caps& caps, uint32_t head_dim) {
+  return shuffles(caps) ? kLanes / CHAIN_TEAM : kFloorLanes / (head_dim / 8);
+}
+
+// The arrays of chain.comp and what it includes, for as many lanes as there may be.
+uint32_t shared_bytes(const Caps& caps, const ChainShape& shape) {
+  const uint32_t lanes = most_lanes(caps);
+  const uint32_t teams = lanes / CHAIN_TEAM;
+  const uint32_t positions = shuffles(caps) ? lanes / 2 : lanes;  // of a block of keys
+  const uint32_t dim = max_of(shape.head_dim, 8u);
+  const uint32_t queries = max_of(shape.queries, 1u);
+  const uint32_t linear =
+      shape.pool * 18 + teams * (4 + 2 * 16) + 8 * 16 + (shuffles(caps) ? 0 : lanes * 16);
+  const uint32_t attention = queries * dim * 4 + 2 * dim * 4 + 2 * queries * positions * 4 +
+                             2 * queries * teams * 4 + queries * parts_of(caps, dim) * 4 +
+                             2 * queries * 4;
+  return linear + attention + 2 * CHAIN_WORDS * 4 + 16;
+}
+
+LinearPush linear_of(const KernelCall& call) {
+  LinearPush push;
+  memcpy(&push, call.push, sizeof push);
+  return push;
+}
+
+SdpaTokenPush attention_of(const KernelCall& call) {
+  SdpaTokenPush push;
+  memcpy(&push, call.push, sizeof push);
+  return push;
+}
+
+bool is_attention(const KernelCall& call) {
+  return call.variant == static_cast<uint16_t>(VariantId::sdpa_token);
+}
+
+bool join_attention(const Caps& caps, const KernelCall& call, ChainShape* shape) {
+  const uint32_t dim = call.spec[1];
+  const uint32_t queries = call.spec[2];
+  const uint32_t kv_heads = attention_of(call).kv_heads;
+  if (dim != 32 && dim != 64 && dim != 128) return false;
+  if ((call.spec[3] & CACHE_MASK) != CACHE_F16) return false;
+  if (shape->head_dim != 0 &&
+      (shape->head_dim != dim || shape->queries != queries || shape->kv_heads != kv_heads)) {
+    return false;
+  }
+  shape->head_dim = dim;
+  shape->queries = queries;
+  shape->kv_heads = kv_heads;
+  shape->pool = max_of(shape->pool, parts_of(caps, dim) * queries * dim / 4);
+  return true;
+}
+
+bool join_linear(const KernelCall& call, ChainShape* shape) {
+  const Variant& variant = kVariants[call.variant];
+  if (variant.family != Family::gemv || variant.images != 0) return false;
+  // What the gate is added to would lie between the quads of a row.
+  constexpr uint32_t kBoth = LINEAR_SWIGLU | LINEAR_RESIDUAL;
+  if ((linear_of(call).flags & kBoth) == kBoth) return false;
+  const uint32_t scales =
+      (call.spec[2] & GEMV_F32_SCALES) != 0 ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
+  if (shape->linear && shape->scales != scales) return false;
+  shape->linear = true;
+  shape->scales = scales;
+  const uint32_t slices = div_up(linear_of(call).k_words, kWordsOfSlice);
+  shape->pool = max_of(shape->pool, 2 * slices * kWordsOfSlice);
+  return true;
+}
+
+using Places = std::span<const ChainPlace>;
+
+uint32_t place(Places places, uint32_t binding, uint32_t element_bytes) {
+  return static_cast<uint32_t>(places[binding].bytes / element_bytes);
+}
+
+// In elements of a row: floats, or pairs of a message.
+uint32_t row_place(Places places, uint32_t binding) {
+  return place(places, binding, places[binding].tag == 0 ? 4 : 8);
+}
+
+// log2 of how many teams share a unit, so that all have work.
+uint32_t sharing_of(uint32_t units_of_group, uint32_t teams) {
+  uint32_t shared = 0;
+  while (units_of_group << (shared + 1) <= teams)
+    ++shared;
+  return shared;
+}
+
+void write_linear(const Caps& caps, const ChainShape& shape, const KernelCall& call, Places places,
+                  std::span<uint32_t> r) {
+  const LinearPush push = linear_of(call);
+  const uint32_t teams = shape.lanes / CHAIN_TEAM;
+  const uint32_t units = push.quads / 2;
+  const uint32_t units_of_group = div_up(units, caps.cores);
+  const uint32_t shared = sharing_of(units_of_group, teams);
+  const uint32_t slices = div_up(push.k_words, kWordsOfSlice);
+  const bool swiglu = (push.flags & LINEAR_SWIGLU) != 0;
+  const uint32_t begin = swiglu ? push.row_begin / 2 : push.row_begin;
+  constexpr uint32_t kFlags = LINEAR_BIAS | LINEAR_RESIDUAL | LINEAR_SWIGLU;
+  r[CHAIN_FLAGS] = (push.flags & kFlags) | (call.spec[2] & GEMV_NORM);
+  r[CHAIN_WEIGHT] = place(places, 2, 16);
+  r[CHAIN_SCALES] = place(places, 3, 8);
+  r[CHAIN_X] = row_place(places, 1);
+  r[CHAIN_X_TAG] = places[1].tag;
+  r[CHAIN_OUT] = row_place(places, 4) + begin;
+  r[CHAIN_OUT_TAG] = places[4].tag;
+  r[CHAIN_NORM] = place(places, 5, 16);
+  r[CHAIN_BIAS] = place(places, 6, 4) + push.row_begin;
+  r[CHAIN_RESIDUAL] = row_place(places, 7) + begin;
+  r[CHAIN_RESIDUAL_TAG] = places[7].tag;
+  r[CHAIN_UNITS] = units / caps.cores | units % caps.cores << 24;
+  r[CHAIN_K_WORDS] = push.k_words;
+  r[CHAIN_SHIFTS] = push.group_shift | shared << 8;
+  r[CHAIN_COLUMNS] = push.columns;
+  r[CHAIN_EPS] = std::bit_cast<uint32_t>(push.eps);
+  r[CHAIN_LIVE_ROWS] = push.rows - min_of(push.rows, push.row_begin);
+  r[CHAIN_TURNS] = div_up(units_of_group, teams >> shared);
+  r[CHAIN_ROUNDS] = div_up(slices, uint32_t{CHAIN_SLOTS} << shared);
+}
+
+void write_attention(const Caps& caps, const KernelCall& call, Places places,
+                     std::span<uint32_t> r) {
+  const SdpaTokenPush push = attention_of(call);
+  r[CHAIN_FLAGS] = CHAIN_ATTENTION;
+  r[CHAIN_TABLE] = place(places, 2, 4);
+  r[CHAIN_K_CACHE] = place(places, 3, 16);
+  r[CHAIN_V_CACHE] = place(places, 4, 16);
+  r[CHAIN_QKV] = row_place(places, 1);
+  r[CHAIN_X_TAG] = places[1].tag;
+  r[CHAIN_RESULT] = row_place(places, 5);
+  r[CHAIN_OUT_TAG] = places[5].tag;
+  r[CHAIN_SUMS] = place(places, 6, 8);
+  r[CHAIN_QUERIES] = call.spec[2];
+  r[CHAIN_MAX_SUM] = place(places, 7, 8);
+  r[CHAIN_SPLITS] = min_of(push.splits, max_of(caps.cores / push.kv_heads, 1u));
+  r[CHAIN_CONTEXT] = push.context;
+  r[CHAIN_ROTARY] = push.rotary_dim | push.pair_offset << 16;
+  r[CHAIN_WINDOW] = push.window;
+  r[CHAIN_QUERY_SCALE] = std::bit_cast<uint32_t>(push.query_scale);
+  r[CHAIN_CAP] = std::bit_cast<uint32_t>(push.cap_log2e);
+}
+
+}  // namespace
+
+bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape) {
+  ChainShape wider = *shape;
+  const bool takes =
+      is_attention(call) ? join_attention(caps, call, &wider) : join_linear(call, &wider);
+  if (!takes || shared_bytes(caps, wider) > caps.max_shared_bytes) return false;
+  *shape = wider;
+  return true;
+}
+
+uint32_t chain_output(const KernelCall& call) {
+  return is_attention(call) ? 5 : 4;
+}
+
+void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape) {
+  const bool small = record_bytes < kSmallBytes * caps.cores;
+  shape->lanes = !shuffles(caps) ? kFloorLanes : small ? kLanes / 2 : kLanes;
+}
+
+void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelCall& call,
+                        Places places, std::span<uint32_t> record) {
+  if (is_attention(call)) {
+    write_attention(caps, call, places, record);
+  } else {
+    write_linear(caps, shape, call, places, record);
+  }
+}
+
+KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
+                      uint32_t sync) {
+  KernelCall call;
+  call.variant =
+      static_cast<uint16_t>(shuffles(caps) ? VariantId::chain_shuffle : VariantId::chain_floor);
+  call.spec_count = 7;
+  call.spec[0] = shape.lanes;
+  call.spec[1] = shape.pool;
+  call.spec[2] = max_of(shape.head_dim, 32u);
+  call.spec[3] = max_of(shape.queries, 1u);
+  call.spec[4] = shape.scales;
+  call.spec[5] = max_of(shape.kv_heads, 1u);
+  call.spec[6] = caps.cores;
+  call.grid[0] = caps.cores;
+  set_push(&call, ChainPush{records, first, sync});
+  return call;
+}
+
+}  // namespace nbl

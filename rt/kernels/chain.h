@@ -1,0 +1,59 @@
+// Chains: dispatches of a decode step that depend on one another, walked through by one dispatch.
+//
+// A dependent dispatch costs a wide device 2 to 4 us, more than a small matrix takes. Work-groups
+// that are known to run side by side (Caps::cores) can wait for one another instead, and load the
+// next weights meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "rt/base/status.h"
+#include "rt/kernels/call.h"
+#include "rt/kernels/caps.h"
+#include "spirv/chain.push.h"
+
+namespace nbl {
+
+inline constexpr uint32_t kMaxChainGroups = 255;
+
+// What the records of a chain have in common; zero before the first.
+struct ChainShape {
+  uint32_t head_dim = 0;  // 0 = no attention
+  uint32_t queries = 0;   // a kv head
+  uint32_t kv_heads = 0;
+  uint32_t scales = 0;  // LINEAR_F32_SCALES or LINEAR_F16_SCALES
+  bool linear = false;  // there is one
+  uint32_t pool = 0;    // vec4s of shared memory
+  uint32_t lanes = 0;   // of a work-group: set by settle_chain()
+};
+
+// True where a chain of *shape can take the call as one more record: one row times a q4 weight in a
+// buffer, or the attention of one token over caches of f16. *shape is then widened.
+bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape);
+
+// Chooses how many lanes share the work of a chain that reads so many bytes of weights a record.
+void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape);
+
+// Where a binding of a record begins: bytes into its block; or, with a tag, into the messages.
+struct ChainPlace {
+  uint64_t bytes = 0;
+  uint32_t tag = 0;
+};
+
+// The binding of a call that it writes its row to.
+uint32_t chain_output(const KernelCall& call);
+
+// A record of CHAIN_WORDS.
+//
+// Shapes  places: of each binding of the call.
+void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelCall& call,
+                        std::span<const ChainPlace> places, std::span<uint32_t> record);
+
+// Bindings  step (written: its counters), weights, caches, activations, program, the buffer with
+//           the serial number, messages: CHAIN_MESSAGES slots of a row, 8 bytes an element.
+// Units     first: record in the program; sync: word of the buffer.
+KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
+                      uint32_t sync);
+
+}  // namespace nbl

@@ -1,0 +1,79 @@
+// The program of chain.comp: records of CHAIN_WORDS words, read by GLSL and written by C++.
+#ifndef NBL_SPIRV_CHAIN_PUSH_H
+#define NBL_SPIRV_CHAIN_PUSH_H
+
+#define CHAIN_WORDS 20
+
+/* Words of a record. Places are indices into the buffers, in elements of the type that is named. */
+#define CHAIN_FLAGS 0 /* LINEAR_*, GEMV_NORM and the following */
+/* of a linear */
+#define CHAIN_WEIGHT 1   /* uvec4 */
+#define CHAIN_SCALES 2   /* uvec2 */
+#define CHAIN_X 3        /* vec4 */
+#define CHAIN_OUT 4      /* vec2; of the first row of the window, as the following two */
+#define CHAIN_NORM 5     /* vec4 */
+#define CHAIN_BIAS 6     /* float */
+#define CHAIN_RESIDUAL 7 /* vec2 */
+#define CHAIN_UNITS 8    /* rows / 8: of each work-group, and how many have one more << 24 */
+#define CHAIN_K_WORDS 9
+#define CHAIN_SHIFTS 10 /* log2(group / 8), log2(teams that share a unit) << 8 */
+#define CHAIN_COLUMNS 11
+#define CHAIN_EPS 12
+#define CHAIN_LIVE_ROWS 13 /* that a bias has */
+#define CHAIN_TURNS 14     /* units that a team takes, one after the other */
+#define CHAIN_ROUNDS 15    /* of CHAIN_SLOTS slices, for a unit */
+#define CHAIN_X_TAG 16     /* of the message that x is; 0 = a plain row. Likewise: */
+#define CHAIN_OUT_TAG 17
+#define CHAIN_RESIDUAL_TAG 18
+/* of an attention */
+#define CHAIN_TABLE 1   /* float */
+#define CHAIN_K_CACHE 2 /* uvec4 */
+#define CHAIN_V_CACHE 3 /* uvec4 */
+#define CHAIN_QKV 4     /* float */
+#define CHAIN_RESULT 5  /* vec4 */
+#define CHAIN_SUMS 6    /* vec4 */
+#define CHAIN_MAX_SUM 7 /* vec2 */
+#define CHAIN_QUERIES 8 /* a kv head */
+#define CHAIN_SPLITS 9
+#define CHAIN_CONTEXT 11
+#define CHAIN_ROTARY 12 /* rotary_dim, pair_offset << 16 */
+#define CHAIN_WINDOW 13
+#define CHAIN_QUERY_SCALE 14
+#define CHAIN_CAP 15 /* cap * log2(e), 0 = none; X_TAG and OUT_TAG as above */
+
+/* Flags above those of linear.push.h. */
+#define CHAIN_ATTENTION 0x10000u
+
+#define CHAIN_SLOTS 4 /* loads of weights that a lane has in flight */
+#define CHAIN_TEAM 32 /* lanes that share a unit's slice of CHAIN_TEAM * 4 columns */
+
+/* Rows that pass between records are messages: pairs of a float and a tag, which comes with it in
+   one store of 8 bytes, so that a reader needs no other sign that it is there. A record's row lies
+   in slot (tag - 1) % CHAIN_MESSAGES and is read by no record more than CHAIN_MOST_AGE later. */
+#define CHAIN_MESSAGES 8
+#define CHAIN_MOST_AGE 5
+#define CHAIN_MOST_TAGS \
+  4096 /* of a dispatch; the serial number of the dispatch times this is added */
+
+/* Words at the end of the results. */
+#define CHAIN_SERIAL 0  /* of the dispatch */
+#define CHAIN_DONE 1    /* work-groups; 0 before and after */
+#define CHAIN_STALLED 2 /* 1 = work-groups did not run side by side: nothing after it is right */
+#define CHAIN_SYNC_WORDS 4
+
+#ifdef __cplusplus
+#include <cstdint>
+namespace nbl {
+using uint = uint32_t;
+#endif
+
+struct ChainPush {
+  uint records;
+  uint first;  // record of the program
+  uint sync;   // where CHAIN_SERIAL lies in its buffer
+};
+
+#ifdef __cplusplus
+}  // namespace nbl
+#endif
+#endif

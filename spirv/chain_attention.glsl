@@ -1,0 +1,360 @@
+// The attention of chain.comp, for one token: RoPE, cache write and softmax(q k) v as in
+// sdpa_token.comp, with caches of f16. Work-groups take a kv head and a split of the positions each;
+// the last one to finish for a kv head joins the splits.
+//
+// Work-item   a pair of elements to rotate; the score of one position in a block of POSITIONS, over
+//             every LANES_th chunk of 8 dimensions; the sums of one chunk over every SHARES-th
+//             position.
+// Loops that need not be unrolled are not: all of this is fetched anew for each record.
+
+#include "half_pack.glsl"
+#define T float
+#include "softcap.glsl"
+
+const uint D4 = D / 4;
+const uint CHUNKS = D / 8;                     // a power of two, at most CHAIN_TEAM
+#ifdef SHUFFLE
+const uint LANES = 2;  // of a position
+#else
+const uint LANES = 1;
+#endif
+const uint POSITIONS = L / LANES;              // of a block
+const uint KEYS = CHUNKS / LANES;              // chunks of a key in a lane
+const uint SHARES = L / CHUNKS;                // lanes of a chunk
+const uint VALUES = POSITIONS / SHARES;        // positions of a lane
+const uint PAIRS = (R + 2) * D / 2;            // of elements of queries, key and value
+const uint TURNS = (PAIRS + L - 1) / L;
+const uint HEADS = R * KV_HEADS;
+const float LOWEST = -1e38;
+#ifdef SHUFFLE
+const uint PARTS = TEAMS;
+#else
+const uint PARTS = SHARES;
+#endif
+
+shared vec4 queries[R * D4];  // scaled
+shared vec4 fresh[2 * D4];    // the new key and value as the cache has them
+shared float weights[2][R * POSITIONS];  // scores of a block, by its parity
+shared float tops[2][R * TEAMS];
+shared float part_totals[R * PARTS];
+shared float split_tops[2][R];
+shared uint finished;
+
+uvec4 keys[KEYS];
+uvec4 values[VALUES];
+vec2 angles[TURNS];
+
+// A work-group's share of the positions.
+struct Split {
+  uint kv, index, used, begin, end;
+};
+
+Split split_of(uint which, uint task) {
+  const uint window = field(which, CHAIN_WINDOW);
+  const uint oldest = window != 0u ? max(position + 1u, window) - window : 0u;
+  const uint blocks = (position - oldest) / POSITIONS + 1u;
+  const uint splits = field(which, CHAIN_SPLITS);
+  const uint size = (blocks + splits - 1u) / splits;
+  Split s;
+  s.kv = task % KV_HEADS;
+  s.index = task / KV_HEADS;
+  s.used = (blocks + size - 1u) / size;
+  s.begin = oldest + s.index * size * POSITIONS;
+  s.end = min(s.begin + size * POSITIONS, position + 1u);
+  return s;
+}
+
+uint cache_row(uint which, uint kv) { return kv * field(which, CHAIN_CONTEXT) * CHUNKS; }
+
+// The keys and values of a block, as far as they are in the caches.
+void load_block(uint which, Split s, uint base) {
+  const uint newest = max(position, 1u) - 1u;  // position of the last old key
+  const uint row = cache_row(which, s.kv);
+  const uint k_at = field(which, CHAIN_K_CACHE) + row + at % LANES +
+                    min(base + at / LANES, newest) * CHUNKS;
+  [[unroll]] for (uint i = 0u; i < KEYS; ++i) keys[i] = cache[k_at + i * LANES];
+  const uint v_at = field(which, CHAIN_V_CACHE) + row + at % CHUNKS;
+  [[unroll]] for (uint i = 0u; i < VALUES; ++i) {
+    values[i] = cache[v_at + min(base + at / CHUNKS + i * SHARES, newest) * CHUNKS];
+  }
+}
+
+// Where pair i of a head lies, first and second element.
+uvec2 pair_place(uint which, uint i) {
+  const uint rotary_dim = field(which, CHAIN_ROTARY) & 0xffffu;
+  const uint offset = field(which, CHAIN_ROTARY) >> 16;
+  const bool apart = offset != 1u && 2u * i < rotary_dim;
+  return apart ? uvec2(i, i + offset) : uvec2(2u * i, 2u * i + 1u);
+}
+
+// Cosines and sines of this lane's pairs; (1, 0) where they are not rotated.
+void fetch_angles(uint which) {
+  const uint rotary_dim = field(which, CHAIN_ROTARY) & 0xffffu;
+  [[unroll]] for (uint n = 0u; n < TURNS; ++n) {
+    const uint pair = (at + n * L) % (D / 2u);
+    const uint first = field(which, CHAIN_TABLE) + 2u * pair;
+    const uint fine = first + (position & 63u) * rotary_dim;
+    const uint coarse = first + (64u + (position >> 6)) * rotary_dim;
+    angles[n] = vec2(1.0, 0.0);
+    if (2u * pair < rotary_dim && at + n * L < (R + 1u) * (D / 2u)) {
+      const vec2 a = vec2(table[fine], table[fine + 1u]);
+      const vec2 b = vec2(table[coarse], table[coarse + 1u]);
+      angles[n] = vec2(a.x * b.x - a.y * b.y, a.y * b.x + a.x * b.y);
+    }
+  }
+}
+
+float read_element(uint which, uint place) {
+  const uint tag = field(which, CHAIN_X_TAG);
+  if (tag == 0u) return value[place];
+  uvec2 m;
+  uint tries = 0u;
+  [[dont_unroll]] do {
+    m = message[place];
+    if (++tries == PATIENCE) give_up();
+  } while (m.y != serial + tag && tries < PATIENCE);
+  return uintBitsToFloat(m.x);
+}
+
+void write_result(uint which, uint index, vec2 v) {
+  write_pair(field(which, CHAIN_RESULT) + index, field(which, CHAIN_OUT_TAG), v);
+}
+
+// Queries, the new key and the new value into shared memory.
+void prepare(uint which, uint kv) {
+  const float scale = uintBitsToFloat(field(which, CHAIN_QUERY_SCALE));
+  [[unroll]] for (uint n = 0u; n < TURNS; ++n) {
+    const uint i = at + n * L;
+    const uint vector = i / (D / 2u);  // queries, key, value
+    const uint head = vector < R ? kv * R + vector
+                                 : HEADS + (vector == R ? kv : KV_HEADS + kv);
+    const uvec2 place = pair_place(which, i % (D / 2u));
+    const uint from = field(which, CHAIN_QKV) + head * D;
+    if (i < PAIRS) {
+      const float x = read_element(which, from + place.x);
+      const float y = read_element(which, from + place.y);
+      vec2 turned = vec2(x, y);
+      if (vector <= R) {
+        turned = vec2(x * angles[n].x - y * angles[n].y, y * angles[n].x + x * angles[n].y);
+      }
+      if (vector < R) {
+        turned *= scale;
+        queries[vector * D4 + place.x / 4u][place.x % 4u] = turned.x;
+        queries[vector * D4 + place.y / 4u][place.y % 4u] = turned.y;
+      } else {
+        turned = round_to_half(turned.xyxy).xy;
+        fresh[(vector - R) * D4 + place.x / 4u][place.x % 4u] = turned.x;
+        fresh[(vector - R) * D4 + place.y / 4u][place.y % 4u] = turned.y;
+      }
+    }
+  }
+}
+
+void unpack(uvec4 w, out vec4 low, out vec4 high) {
+  low = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
+  high = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
+}
+
+uvec4 pack(vec4 low, vec4 high) {
+  return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy),
+               packHalf2x16(high.zw));
+}
+
+// The scores of a block into weights[parity], and the largest of each team into tops[parity].
+void score(uint which, uint base, uint end, uint parity) {
+  const uint p = base + at / LANES;
+  vec4 low[KEYS], high[KEYS];
+  [[unroll]] for (uint i = 0u; i < KEYS; ++i) {
+    const uint chunk = at % LANES + i * LANES;
+    unpack(keys[i], low[i], high[i]);
+    if (p >= position) {
+      low[i] = fresh[2u * chunk];
+      high[i] = fresh[2u * chunk + 1u];
+    }
+  }
+  const float cap = uintBitsToFloat(field(which, CHAIN_CAP));
+  [[dont_unroll]] for (uint r = 0u; r < field(which, CHAIN_QUERIES); ++r) {
+    vec4 products = vec4(0.0);
+    [[unroll]] for (uint i = 0u; i < KEYS; ++i) {
+      const uint chunk = at % LANES + i * LANES;
+      products += low[i] * queries[r * D4 + 2u * chunk];
+      products += high[i] * queries[r * D4 + 2u * chunk + 1u];
+    }
+    float sum = (products.x + products.y) + (products.z + products.w);
+#ifdef SHUFFLE
+    [[unroll]] for (uint away = 1u; away < LANES; away *= 2u) {
+      sum += subgroupShuffleXor(sum, away);
+    }
+#endif
+    if (cap > 0.0) sum = capped(sum) * cap;
+    if (p >= end) sum = LOWEST;
+    if (at % LANES == 0u) weights[parity][r * POSITIONS + at / LANES] = sum;
+#ifdef SHUFFLE
+    [[unroll]] for (uint away = LANES; away < CHAIN_TEAM; away *= 2u) {
+      sum = max(sum, subgroupShuffleXor(sum, away));
+    }
+    if (lane == 0u) tops[parity][r * TEAMS + team] = sum;
+#endif
+  }
+}
+
+float top_of(uint r, uint parity) {
+#ifdef SHUFFLE
+  float top = tops[parity][r * TEAMS + lane % TEAMS];
+  [[unroll]] for (uint away = 1u; away < TEAMS; away *= 2u) {
+    top = max(top, subgroupShuffleXor(top, away));
+  }
+#else
+  float top = LOWEST;
+  for (uint i = 0u; i < POSITIONS; ++i) {
+    top = max(top, weights[parity][r * POSITIONS + i]);
+  }
+#endif
+  return top;
+}
+
+// Joins the parts of all splits of a kv head.
+void combine(uint which, uint kv, uint used) {
+  [[dont_unroll]] for (uint i = at; i < R * D / 2u; i += L) {
+    const uint head = kv * R + i / (D / 2u);
+    float top = LOWEST;
+    vec2 sum = vec2(0.0);
+    float total = 0.0;
+    [[dont_unroll]] for (uint s = 0u; s < used; ++s) {
+      const uint row = s * HEADS + head;
+      const vec2 max_sum = pairs[field(which, CHAIN_MAX_SUM) + row];
+      const float new_top = max(top, max_sum.x);
+      const float shrink = exp2(top - new_top);
+      const float factor = exp2(max_sum.x - new_top);
+      top = new_top;
+      sum = sum * shrink + factor * pairs[field(which, CHAIN_SUMS) + row * (D / 2u) + i % (D / 2u)];
+      total = total * shrink + factor * max_sum.y;
+    }
+    write_result(which, kv * R * D + 2u * i, sum / total);
+  }
+}
+
+// Adds a block to the sums of this team, or of this lane, in shared memory.
+void add_block(uint which, Split s, uint base, uint parity) {
+  const uint chunk = at % CHUNKS;
+  const uint share = at / CHUNKS;
+  vec4 low[VALUES], high[VALUES];
+  [[unroll]] for (uint i = 0u; i < VALUES; ++i) {
+    unpack(values[i], low[i], high[i]);
+    if (base + share + i * SHARES >= position) {
+      low[i] = fresh[D4 + 2u * chunk];
+      high[i] = fresh[D4 + 2u * chunk + 1u];
+    }
+  }
+#ifdef SHUFFLE
+  const uint row = team;
+  const bool writes = lane < CHUNKS;
+#else
+  const uint row = share;
+  const bool writes = true;
+#endif
+  [[dont_unroll]] for (uint r = 0u; r < field(which, CHAIN_QUERIES); ++r) {
+    const float old_top = base == s.begin ? LOWEST : split_tops[parity][r];
+    const float top = max(old_top, top_of(r, parity));
+    float total = 0.0;
+    vec4 sum_low = vec4(0.0), sum_high = vec4(0.0);
+    [[unroll]] for (uint i = 0u; i < VALUES; ++i) {
+      const uint p = share + i * SHARES;
+      // A weight past the end is 0, as its score is LOWEST.
+      const float w = exp2(weights[parity][r * POSITIONS + p] - top);
+      total += w;
+      sum_low += w * low[i];
+      sum_high += w * high[i];
+    }
+#ifdef SHUFFLE
+    [[unroll]] for (uint away = CHUNKS; away < CHAIN_TEAM; away *= 2u) {
+      total += subgroupShuffleXor(total, away);
+      sum_low += subgroupShuffleXor(sum_low, away);
+      sum_high += subgroupShuffleXor(sum_high, away);
+    }
+#endif
+    if (writes) {
+      const uint to = (row * R + r) * D4 + 2u * chunk;
+      const uint to_total = row * R + r;
+      if (base != s.begin) {
+        const float shrink = exp2(old_top - top);
+        sum_low += shrink * pool[to];
+        sum_high += shrink * pool[to + 1u];
+        total += shrink * part_totals[to_total];
+      }
+      pool[to] = sum_low;
+      pool[to + 1u] = sum_high;
+      if (chunk == 0u) part_totals[to_total] = total;
+    }
+    if (at == 0u) split_tops[parity ^ 1u][r] = top;
+  }
+}
+
+// What follows the last block of a split. `parity`: of the block that would come next.
+void finish_split(uint which, Split s, uint parity) {
+  if (s.end == position + 1u && at < 2u * CHUNKS) {
+    const uint to = cache_row(which, s.kv) + position * CHUNKS + at % CHUNKS;
+    cache[field(which, at < CHUNKS ? CHAIN_K_CACHE : CHAIN_V_CACHE) + to] =
+        pack(fresh[2u * at], fresh[2u * at + 1u]);
+  }
+  barrier();
+  [[dont_unroll]] for (uint i = at; i < R * D / 2u; i += L) {
+    const uint r = i / (D / 2u);
+    vec2 joined = vec2(0.0);
+    float all = 0.0;
+    [[unroll]] for (uint k = 0u; k < PARTS; ++k) {
+      const vec4 four = pool[(k * R + r) * D4 + i / 2u % D4];
+      joined += (i & 1u) == 0u ? four.xy : four.zw;
+      all += part_totals[k * R + r];
+    }
+    if (s.used == 1u) {
+      write_result(which, s.kv * R * D + 2u * i, joined / all);
+    } else {
+      const uint row = s.index * HEADS + s.kv * R + r;
+      pairs[field(which, CHAIN_SUMS) + row * (D / 2u) + i % (D / 2u)] = joined;
+      if (i % (D / 2u) == 0u) {
+        pairs[field(which, CHAIN_MAX_SUM) + row] = vec2(split_tops[parity][r], all);
+      }
+    }
+  }
+  if (s.used == 1u) return;
+  groupMemoryBarrier();
+  barrier();
+  if (at == 0u) {
+    memoryBarrierBuffer();
+    finished = atomicAdd(step[STEP_COUNTERS + s.kv], 1u) + 1u;
+    memoryBarrierBuffer();
+  }
+  barrier();
+  if (finished != s.used) return;
+  combine(which, s.kv, s.used);
+  if (at == 0u) atomicExchange(step[STEP_COUNTERS + s.kv], 0u);
+}
+
+// One record.
+void attend(uint which) {
+  uint parity = 0u;
+  uint task = group;
+  Split s = split_of(which, task);
+  if (s.index >= s.used) return;
+  fetch_angles(which);
+  uint base = s.begin;
+  [[dont_unroll]] while (s.index < s.used) {
+    load_block(which, s, base);
+    if (base == s.begin) {
+      prepare(which, s.kv);
+      barrier();
+    }
+    score(which, base, s.end, parity);
+    barrier();
+    add_block(which, s, base, parity);
+    parity ^= 1u;
+    base += POSITIONS;
+    if (base < s.end) continue;
+    finish_split(which, s, parity);
+    task += GROUPS;
+    s = split_of(which, task);
+    base = s.begin;
+    barrier();  // what is in shared memory has been read
+  }
+}
