@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <numbers>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "compiler/import/gguf_writer.h"
 #include "compiler/import/half.h"
 #include "compiler/import/llama_tensors.h"
+#include "compiler/import/rope_frequencies.h"
 
 namespace {
 
@@ -66,18 +66,11 @@ const std::map<std::string, Shape>& known_shapes() {
   return shapes;
 }
 
-// The divisors of Llama 3.2: frequencies that turn less than once in the 8192 positions of the
-// first training are slowed 32 times, those that turn more than 4 times not at all, with a ramp
-// between.
+// The divisors of Llama 3.2.
 std::vector<float> llama3_rope_factors(const Hyper& hyper) {
-  constexpr double kFactor = 32, kLow = 1, kHigh = 4, kTrained = 8192;
-  std::vector<float> factors;
-  for (const double frequency : rope_frequencies(hyper.rope_theta, hyper.rotary_dim)) {
-    const double turns = kTrained * frequency / (2 * std::numbers::pi);
-    const double ramp = std::clamp((turns - kLow) / (kHigh - kLow), 0.0, 1.0);
-    factors.push_back(static_cast<float>(1 / ((1 - ramp) / kFactor + ramp)));
-  }
-  return factors;
+  const std::vector<double> factors =
+      llama3_factors({.factor = 32}, rope_frequencies(hyper.rope_theta, hyper.rotary_dim));
+  return {factors.begin(), factors.end()};
 }
 
 // SplitMix64: one addition and a mix, fast enough to fill a gigabyte in a second.

@@ -80,31 +80,63 @@ struct TokenizerData {
   std::vector<Merge> merges = {};  // of different (left, right), in any order
 };
 
-// The numbers that fix a llama-shaped network.
+// What the gate of a feed-forward block goes through.
+enum class Gate : uint8_t { silu, gelu_tanh };
+
+// The numbers that fix a network of the llama kind. What apply_architecture() sets follows from the
+// name of the architecture; an importer sets the rest. Where nothing is said, the default is
+// llama's.
 struct Hyper {
-  std::string architecture;  // "llama"
+  std::string architecture;  // one that arch/ knows: "llama", "qwen2", ...
   std::string name;          // for people; may be empty
   uint32_t vocab = 0;
   uint32_t dim = 0;
   uint32_t layers = 0;
   uint32_t heads = 0;
   uint32_t kv_heads = 0;
-  uint32_t head_dim = 0;
+  uint32_t head_dim = 0;  // of dim / heads independent
   uint32_t ffn = 0;
   uint32_t context = 0;
   float eps = 1e-5f;
+  std::vector<uint32_t> stop_tokens;  // ascending, each once
+
+  // Rotary position embedding.
   double rope_theta = 10000;
   uint32_t rotary_dim = 0;            // R: leading elements of a head that turn
   std::vector<double> rope_inv_freq;  // R/2, radians a position, with any scaling in it
   bool rope_half = false;             // pairs (i, i + R/2) instead of (2i, 2i+1)
-  std::vector<uint32_t> stop_tokens;  // ascending, each once
+  std::string rope_scaling;           // for people: "llama3, factor 32"; empty = none
+  float rope_magnitude = 1;           // factor of every cosine and sine
+  // A model compiled for more positions than this turns by rope_long_inv_freq; 0 = none does.
+  uint32_t rope_short_context = 0;
+  std::vector<double> rope_long_inv_freq;
+  // Layers with a window turn by these; empty = as the others.
+  double local_rope_theta = 0;
+  std::vector<double> local_rope_inv_freq;
+
+  // Attention.
+  std::vector<uint32_t> windows;  // by layer: positions a row sees, its own included, 0 = all; or
+                                  // empty: every layer sees all
+  float attention_scale = 0;      // 0 = 1 / sqrt(head_dim)
+  float attention_softcap = 0;    // scores s become c tanh(s / c); 0 = as they are
+  float logit_softcap = 0;        // likewise
+
+  float norm_offset = 0;  // norms multiply by weight + offset; 1 where a file holds w of (1 + w)
+
+  // Set by apply_architecture().
+  bool qkv_bias = false;    // blk.N.{attn_q,attn_k,attn_v}.bias
+  bool qk_norm = false;     // blk.N.{attn_q_norm,attn_k_norm}, over each head
+  bool post_norms = false;  // blk.N.{post_attention_norm,post_ffw_norm}
+  Gate gate = Gate::silu;
+  float embedding_scale = 1;
 };
 
 struct Checkpoint {
   Hyper hyper;
   // Canonical name -> tensor: token_embd, output (absent when tied to token_embd), output_norm,
-  // blk.N.{attn_norm,attn_q,attn_k,attn_v,attn_output,ffn_norm,ffn_gate,ffn_up,ffn_down}. All are
-  // there and have the shapes that `hyper` asks for.
+  // blk.N.{attn_norm,attn_q,attn_k,attn_v,attn_output,ffn_norm,ffn_gate,ffn_up,ffn_down} and what
+  // Hyper asks for. All are there and have the shapes of llama_tensor_shapes(). Matrices that a
+  // file holds as one come apart here (split_fused_tensors()).
   std::map<std::string, SourceTensor> tensors;
   std::optional<TokenizerData> tokenizer;
   std::vector<std::string> warnings;  // one sentence each

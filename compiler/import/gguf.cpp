@@ -6,6 +6,7 @@
 
 #include "compiler/import/gguf_file.h"
 #include "compiler/import/llama_tensors.h"
+#include "compiler/import/rope_frequencies.h"
 #include "rt/base/checked.h"
 
 namespace nbl::compiler {

@@ -7,6 +7,7 @@
 
 #include "compiler/import/byte_reader.h"
 #include "compiler/import/llama_tensors.h"
+#include "compiler/import/rope_frequencies.h"
 #include "rt/base/checked.h"
 
 namespace nbl::compiler {

@@ -17,6 +17,11 @@ void check_range(std::string_view file, const char* name, uint32_t value, uint32
   throw ImportError(fmt::format("{}: {} is {}; it must lie in 1..{}", file, name, value, limit));
 }
 
+void check_factor(std::string_view file, const char* name, float value) {
+  if (value > 0 && std::isfinite(value)) return;
+  throw ImportError(fmt::format("{}: {} is {}; it must be positive", file, name, value));
+}
+
 void check_rope(std::string_view file, const Hyper& hyper) {
   if (hyper.rotary_dim == 0 || hyper.rotary_dim % 2 != 0 || hyper.rotary_dim > hyper.head_dim) {
     throw ImportError(fmt::format(
@@ -24,21 +29,63 @@ void check_rope(std::string_view file, const Hyper& hyper) {
         "{}",
         file, hyper.rotary_dim, hyper.head_dim));
   }
-  for (size_t i = 0; i < hyper.rope_inv_freq.size(); ++i) {
-    if (std::isfinite(hyper.rope_inv_freq[i]) && hyper.rope_inv_freq[i] >= 0) continue;
-    throw ImportError(fmt::format("{}: RoPE frequency {} is {}; it must be finite and not negative",
-                                  file, i, hyper.rope_inv_freq[i]));
+  for (const auto* list :
+       {&hyper.rope_inv_freq, &hyper.rope_long_inv_freq, &hyper.local_rope_inv_freq}) {
+    for (size_t i = 0; i < list->size(); ++i) {
+      if (std::isfinite((*list)[i]) && (*list)[i] >= 0) continue;
+      throw ImportError(fmt::format(
+          "{}: RoPE frequency {} is {}; it must be finite and not negative", file, i, (*list)[i]));
+    }
   }
+  check_factor(file, "the factor of RoPE's cosines", hyper.rope_magnitude);
+}
+
+void check_attention(std::string_view file, const Hyper& hyper) {
+  if (!hyper.windows.empty() && hyper.windows.size() != hyper.layers) {
+    throw ImportError(fmt::format("{}: {} layers have an attention window; the model has {} layers",
+                                  file, hyper.windows.size(), hyper.layers));
+  }
+  const auto check_optional = [&](const char* name, float value) {
+    if (value != 0) check_factor(file, name, value);
+  };
+  check_optional("the attention scale", hyper.attention_scale);
+  check_optional("the cap of attention scores", hyper.attention_softcap);
+  check_optional("the cap of logits", hyper.logit_softcap);
 }
 
 // Matrices are checked where they are quantized.
-void check_norm(std::string_view file, const SourceTensor& tensor) {
+void check_vector(std::string_view file, const SourceTensor& tensor) {
   std::vector<float> values(tensor.columns);
   tensor.read_row(0, values.data());
   for (size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i])) continue;
     throw ImportError(fmt::format("{}: tensor {} has element {} = {}; it must be finite", file,
                                   tensor.name, i, values[i]));
+  }
+}
+
+struct NamedRows {
+  std::string name;
+  uint64_t rows;
+};
+
+// Leaves a tensor that has other rows than its parts together as it is, for check_llama_tensors().
+void split_rows(const std::string& name, const std::vector<NamedRows>& parts,
+                std::map<std::string, SourceTensor>* tensors) {
+  uint64_t rows = 0;
+  for (const NamedRows& part : parts)
+    rows += part.rows;
+  const auto found = tensors->find(name);
+  if (found == tensors->end() || found->second.rows != rows) return;
+  const SourceTensor whole = found->second;
+  tensors->erase(found);
+  uint64_t row = 0;
+  for (const NamedRows& part : parts) {
+    SourceTensor tensor = whole;
+    tensor.rows = part.rows;
+    tensor.data = whole.row_data(row);
+    tensors->emplace(part.name, std::move(tensor));
+    row += part.rows;
   }
 }
 
@@ -66,14 +113,7 @@ void check_llama_hyper(std::string_view file, const Hyper& hyper) {
         fmt::format("{}: the norm epsilon is {}; it must be positive", file, hyper.eps));
   }
   check_rope(file, hyper);
-}
-
-std::vector<double> rope_frequencies(double theta, uint32_t rotary_dim) {
-  std::vector<double> frequencies(rotary_dim / 2);
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / rotary_dim);
-  }
-  return frequencies;
+  check_attention(file, hyper);
 }
 
 std::vector<TensorShape> llama_tensor_shapes(const Hyper& hyper) {
@@ -90,15 +130,39 @@ std::vector<TensorShape> llama_tensor_shapes(const Hyper& hyper) {
     add("attn_q", q_rows, dim);
     add("attn_k", kv_rows, dim);
     add("attn_v", kv_rows, dim);
+    if (hyper.qkv_bias) {
+      add("attn_q.bias", 1, q_rows);
+      add("attn_k.bias", 1, kv_rows);
+      add("attn_v.bias", 1, kv_rows);
+    }
+    if (hyper.qk_norm) {
+      add("attn_q_norm", 1, hyper.head_dim);
+      add("attn_k_norm", 1, hyper.head_dim);
+    }
     add("attn_output", dim, q_rows);
+    if (hyper.post_norms) add("post_attention_norm", 1, dim);
     add("ffn_norm", 1, dim);
     add("ffn_gate", ffn, dim);
     add("ffn_up", ffn, dim);
     add("ffn_down", dim, ffn);
+    if (hyper.post_norms) add("post_ffw_norm", 1, dim);
   }
   shapes.push_back({"output_norm", 1, dim, true});
   shapes.push_back({"output", hyper.vocab, dim, false});
   return shapes;
+}
+
+void split_fused_tensors(const Hyper& hyper, std::map<std::string, SourceTensor>* tensors) {
+  const uint64_t q_rows = uint64_t{hyper.heads} * hyper.head_dim;
+  const uint64_t kv_rows = uint64_t{hyper.kv_heads} * hyper.head_dim;
+  for (uint32_t layer = 0; layer < hyper.layers; ++layer) {
+    const std::string at = fmt::format("blk.{}.", layer);
+    split_rows(at + "attn_qkv",
+               {{at + "attn_q", q_rows}, {at + "attn_k", kv_rows}, {at + "attn_v", kv_rows}},
+               tensors);
+    if (tensors->contains(at + "ffn_gate")) continue;
+    split_rows(at + "ffn_up", {{at + "ffn_gate", hyper.ffn}, {at + "ffn_up", hyper.ffn}}, tensors);
+  }
 }
 
 void check_llama_tensors(std::string_view file, const Hyper& hyper,
@@ -118,7 +182,7 @@ void check_llama_tensors(std::string_view file, const Hyper& hyper,
           fmt::format("{}: tensor {} has shape [{}, {}]; the hyperparameters ask for [{}, {}]",
                       file, shape.name, tensor.rows, tensor.columns, shape.rows, shape.columns));
     }
-    if (shape.name.ends_with("norm")) check_norm(file, tensor);
+    if (shape.rows == 1) check_vector(file, tensor);
   }
   if (known == tensors.size()) return;
   std::map<std::string, SourceTensor> rest = tensors;

@@ -1,4 +1,4 @@
-// What a llama-shaped checkpoint must hold, whatever file it came from.
+// What a checkpoint of the llama kind must hold, whatever file it came from.
 #pragma once
 
 #include <map>
@@ -13,9 +13,6 @@ namespace nbl::compiler {
 // Errors  ImportError where a hyperparameter is out of range or contradicts another.
 void check_llama_hyper(std::string_view file, const Hyper& hyper);
 
-// The frequencies of plain RoPE: theta^(-2i/R) for i in [0, R/2).
-std::vector<double> rope_frequencies(double theta, uint32_t rotary_dim);
-
 struct TensorShape {
   std::string name;
   uint64_t rows;
@@ -23,10 +20,15 @@ struct TensorShape {
   bool required;
 };
 
-// Every tensor by its canonical name, in the order of the layers.
+// Every tensor by its canonical name, in the order of the layers. Names end in no ".weight"; those
+// of biases end in ".bias".
 std::vector<TensorShape> llama_tensor_shapes(const Hyper& hyper);
 
-// Errors  ImportError where a tensor is missing, has another shape or is not known, or a norm is
+// Names the rows of a matrix that holds several: blk.N.attn_qkv becomes attn_q, attn_k and attn_v,
+// and a blk.N.ffn_up of twice the rows, without an ffn_gate beside it, ffn_gate and ffn_up.
+void split_fused_tensors(const Hyper& hyper, std::map<std::string, SourceTensor>* tensors);
+
+// Errors  ImportError where a tensor is missing, has another shape or is not known, or a vector is
 //         not finite.
 void check_llama_tensors(std::string_view file, const Hyper& hyper,
                          const std::map<std::string, SourceTensor>& tensors);
