@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/error.h"
 #include "compiler/source.h"
 
@@ -47,7 +47,7 @@ ModelSource read_checkpoint(const CompileOptions& options) {
   source.warnings = checkpoint->warnings;
   source.metadata = describe(checkpoint->hyper);
   const uint32_t context = choose_context(options, checkpoint->hyper, &source.notes);
-  source.graph = build_llama(
+  source.graph = build_graph(
       *checkpoint,
       {.context = context, .prefill_chunk = options.prefill_chunk, .cache = options.cache});
   source.storage = checkpoint;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/error.h"
 #include "compiler/import/pt2/archive.h"
 #include "compiler/source.h"
@@ -46,7 +46,7 @@ void check_tokenizer_size(const TokenizerData& tokenizer, const Hyper& hyper) {
 Graph make_graph(const Checkpoint& checkpoint, uint32_t context, uint32_t prefill_chunk,
                  const PassOptions& passes, DType cache) {
   Graph graph =
-      build_llama(checkpoint, {.context = context, .prefill_chunk = prefill_chunk, .cache = cache});
+      build_graph(checkpoint, {.context = context, .prefill_chunk = prefill_chunk, .cache = cache});
   run_passes(&graph, passes);
   return graph;
 }

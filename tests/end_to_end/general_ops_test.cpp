@@ -2,7 +2,7 @@
 // between embedding and logits, with widths that fill no vector, on every way through a step.
 #include <gtest/gtest.h>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/rope_table.h"
 #include "tests/support/engine.h"
 #include "tests/support/graph_builder.h"
 #include "tests/support/interpreter.h"

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/compile.h"
 #include "tests/support/compiled.h"
 #include "tests/support/q4_rows.h"
@@ -25,7 +25,7 @@ struct QuantizedLlama {
 
   // Borrows  this object.
   compiler::Graph graph(const compiler::PassOptions& passes = {}) const {
-    compiler::Graph graph = compiler::build_llama(checkpoint, {.context = 64, .prefill_chunk = 8});
+    compiler::Graph graph = compiler::build_graph(checkpoint, {.context = 64, .prefill_chunk = 8});
     for (compiler::GraphTensor& tensor : graph.tensors) {
       if (tensor.name == "token_embd.weight" && embedding) tensor.constant = constant(embedding);
       if (tensor.name == "output.weight" && head) tensor.constant = constant(head);

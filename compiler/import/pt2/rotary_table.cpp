@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/rope_table.h"
 #include "compiler/import/pt2/coefficients.h"
 #include "compiler/import/pt2/rotation.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::compiler {
@@ -14,7 +14,7 @@ namespace {
 class GraphTest : public testing::Test {
  protected:
   const Checkpoint checkpoint_ = test::small_llama({.layers = 1});
-  Graph graph_ = build_llama(checkpoint_, {.context = 70});
+  Graph graph_ = build_graph(checkpoint_, {.context = 70});
 
   GraphOp& op(const std::string& name) {
     for (GraphOp& candidate : graph_.ops) {

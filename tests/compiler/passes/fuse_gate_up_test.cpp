@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/passes/passes.h"
 #include "tests/support/lines.h"
 #include "tests/support/small_llama.h"
@@ -19,7 +19,7 @@ const test::LlamaSpec kSpec{.layers = 1, .ffn = 172};
 
 TEST(FuseGateUp, turns_three_ops_into_one) {
   const Checkpoint checkpoint = test::small_llama(kSpec);
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   EXPECT_EQ(lines_with(graph, "blk.0.ffn_norm,"),
             (Lines{"blk.0.ffn_gate [T, 172] = linear_q4gsw(blk.0.ffn_norm, blk.0.ffn_gate.weight)",
                    "blk.0.ffn_up [T, 172] = linear_q4gsw(blk.0.ffn_norm, blk.0.ffn_up.weight)"}));
@@ -36,7 +36,7 @@ TEST(FuseGateUp, turns_three_ops_into_one) {
 
 TEST(FuseGateUp, interleaves_the_rows_and_pads_with_zeros) {
   const Checkpoint checkpoint = test::small_llama(kSpec);
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   fuse_gate_up(&graph);
   const auto fused = std::ranges::find(graph.tensors, "blk.0.ffn_gate_up.weight",
                                        [](const GraphTensor& tensor) { return tensor.name; });
@@ -57,7 +57,7 @@ TEST(FuseGateUp, interleaves_the_rows_and_pads_with_zeros) {
 
 TEST(FuseGateUp, leaves_linears_of_different_inputs_alone) {
   const Checkpoint checkpoint = test::small_llama(kSpec);
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   for (GraphOp& op : graph.ops) {
     if (op.name == "blk.0.ffn_up") op.inputs[0] = graph.ops[0].outputs[0];
   }

@@ -1,7 +1,7 @@
 // Could break: a norm that something else than a linear reads is lost, or eps is.
 #include <gtest/gtest.h>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/passes/passes.h"
 #include "tests/support/lines.h"
 #include "tests/support/small_llama.h"
@@ -14,7 +14,7 @@ using test::lines_with;
 
 TEST(FuseNorm, makes_the_norm_an_operand_of_every_linear_behind_it) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   EXPECT_EQ(lines_with(graph, "rms_norm(").size(), 3u);
   EXPECT_EQ(fuse_norm(&graph), 3);
   tidy(&graph);
@@ -32,7 +32,7 @@ TEST(FuseNorm, makes_the_norm_an_operand_of_every_linear_behind_it) {
 
 TEST(FuseNorm, leaves_a_norm_alone_that_an_add_reads) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   int32_t normed = kAbsent;
   for (GraphOp& op : graph.ops) {
     if (op.name == "blk.0.attn_norm") normed = op.outputs[0];
@@ -45,7 +45,7 @@ TEST(FuseNorm, leaves_a_norm_alone_that_an_add_reads) {
 
 TEST(FuseNorm, leaves_a_norm_alone_that_a_linear_adds_as_residual) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   int32_t normed = kAbsent;
   for (GraphOp& op : graph.ops) {
     if (op.name == "blk.0.attn_norm") normed = op.outputs[0];

@@ -2,7 +2,7 @@
 // something else reads q is rewritten all the same.
 #include <gtest/gtest.h>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/passes/passes.h"
 #include "tests/support/lines.h"
 #include "tests/support/small_llama.h"
@@ -15,7 +15,7 @@ using test::lines_with;
 
 TEST(FuseQkv, turns_seven_ops_into_two) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1, .rotary_dim = 16});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   EXPECT_EQ(
       lines_with(graph, "blk.0.attn_norm"),
       (Lines{"blk.0.attn_norm [T, 96] = rms_norm(embedding, blk.0.attn_norm.weight) eps=1e-05",
@@ -45,7 +45,7 @@ TEST(FuseQkv, turns_seven_ops_into_two) {
 
 TEST(FuseQkv, stacks_the_rows_of_q_then_k_then_v) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   fuse_qkv(&graph);
   for (const GraphTensor& tensor : graph.tensors) {
     if (tensor.name != "blk.0.attn_qkv.weight") continue;
@@ -67,7 +67,7 @@ TEST(FuseQkv, stacks_the_rows_of_q_then_k_then_v) {
 
 TEST(FuseQkv, rewrites_every_layer) {
   const Checkpoint checkpoint = test::small_llama({.layers = 3});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   EXPECT_EQ(fuse_qkv(&graph), 3);
   EXPECT_EQ(lines_with(graph, "rope_update_cache").size(), 3u);
   EXPECT_EQ(verify(graph), "");
@@ -75,7 +75,7 @@ TEST(FuseQkv, rewrites_every_layer) {
 
 TEST(FuseQkv, leaves_a_layer_alone_whose_q_is_read_elsewhere) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   for (GraphOp& op : graph.ops) {
     // The attention's projection now reads q itself as well: same width, another meaning.
     if (op.name == "blk.0.attn_output") op.inputs[0] = graph.ops[2].outputs[0];
@@ -87,7 +87,7 @@ TEST(FuseQkv, leaves_a_layer_alone_whose_q_is_read_elsewhere) {
 
 TEST(FuseQkv, leaves_a_layer_alone_whose_k_turns_differently) {
   const Checkpoint checkpoint = test::small_llama({.layers = 1});
-  Graph graph = build_llama(checkpoint, {.context = 70});
+  Graph graph = build_graph(checkpoint, {.context = 70});
   for (GraphOp& op : graph.ops) {
     if (op.name == "blk.0.k") op.rope_half = !op.rope_half;
   }

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/error.h"
 #include "tests/support/small_llama.h"
 
@@ -13,7 +13,7 @@ namespace {
 
 Graph built() {
   static const Checkpoint checkpoint = test::small_llama({.layers = 2});
-  return build_llama(checkpoint, {.context = 70});
+  return build_graph(checkpoint, {.context = 70});
 }
 
 Graph run(const PassOptions& options) {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/passes/passes.h"
 #include "tests/support/lines.h"
 #include "tests/support/small_llama.h"
@@ -18,7 +18,7 @@ const test::LlamaSpec kSpec{.layers = 1, .ffn = 172};
 
 Graph llama() {
   static const Checkpoint checkpoint = test::small_llama(kSpec);
-  return build_llama(checkpoint, {.context = 70});
+  return build_graph(checkpoint, {.context = 70});
 }
 
 GraphOp* op_named(Graph* graph, const std::string& name) {

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 #include "compiler/passes/passes.h"
 #include "tests/support/small_llama.h"
 
@@ -11,7 +11,7 @@ namespace nbl::compiler {
 namespace {
 
 Graph build(const Checkpoint& checkpoint) {
-  return build_llama(checkpoint, {.context = 70});
+  return build_graph(checkpoint, {.context = 70});
 }
 
 int32_t weight_of(const Graph& graph, const std::string& op) {

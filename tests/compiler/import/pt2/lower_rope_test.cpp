@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "compiler/arch/llama.h"
+#include "compiler/arch/rope_table.h"
 #include "tests/support/pt2_builder.h"
 
 namespace nbl::test {

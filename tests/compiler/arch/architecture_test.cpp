@@ -1,12 +1,13 @@
 // Could break: the RoPE table is off by a row or a sign, or a model that the runtime cannot compute
 // is accepted.
-#include "compiler/arch/llama.h"
+#include "compiler/arch/architecture.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
 
+#include "compiler/arch/rope_table.h"
 #include "compiler/error.h"
 #include "tests/support/small_llama.h"
 
@@ -33,7 +34,7 @@ TEST(RopeTable, gives_every_position_as_the_sum_of_two_rows) {
   }
 }
 
-TEST(Llama, refuses_what_the_runtime_cannot_compute) {
+TEST(Architecture, refuses_what_the_runtime_cannot_compute) {
   const struct {
     const char* part;  // of the sentence
     std::function<void(Checkpoint*, ArchitectureOptions*)> change;
@@ -55,7 +56,7 @@ TEST(Llama, refuses_what_the_runtime_cannot_compute) {
     ArchitectureOptions options{.context = 77};
     wrong.change(&checkpoint, &options);
     try {
-      build_llama(checkpoint, options);
+      build_graph(checkpoint, options);
       ADD_FAILURE() << wrong.part;
     } catch (const CompileError& error) {
       EXPECT_NE(std::string(error.what()).find(wrong.part), std::string::npos) << error.what();
