@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/import/source_types.h"
 #include "rt/model/model.h"
 
 namespace nbl::compiler {
@@ -23,23 +24,10 @@ class ImportError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-enum class SourceType : uint8_t { f32, f16, bf16, q8_0, q4_0 };
-
-// The weights that share a scale in q8_0 and q4_0.
-inline constexpr uint32_t kSourceBlock = 32;
-
-// "F32", "F16", "BF16", "Q8_0", "Q4_0".
-const char* source_type_name(SourceType type);
-
-// Bytes of `columns` elements of `type`; columns is a multiple of 32 where the type has blocks.
-uint64_t source_row_bytes(SourceType type, uint64_t columns);
-
 // One tensor of the file.
 //
 // Shapes   a vector has rows = 1.
-// Layout   rows follow each other without gaps. q8_0: f16 scale d, then 32 signed bytes; value =
-//          byte * d. q4_0: f16 scale d, then 16 bytes whose low nibbles are elements 0..15 and
-//          whose high nibbles are 16..31; value = (nibble - 8) * d.
+// Layout   rows follow each other without gaps, encoded as source_types.h says.
 // Borrows  the mapping that Checkpoint::storage holds.
 struct SourceTensor {
   std::string name;

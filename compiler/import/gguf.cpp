@@ -111,14 +111,13 @@ Hyper read_hyper(const GgufFile& file) {
 }
 
 SourceType source_type(const GgufFile& file, const GgufTensor& tensor) {
-  for (const SourceType type :
-       {SourceType::f32, SourceType::f16, SourceType::bf16, SourceType::q8_0, SourceType::q4_0}) {
-    if (ggml_type_id(type) == tensor.type) return type;
+  for (uint32_t type = 0; type < kSourceTypeCount; ++type) {
+    if (kGgmlTypeIds[type] == tensor.type) return static_cast<SourceType>(type);
   }
   const bool has_name = tensor.type < std::size(kGgmlTypeNames);
   throw ImportError(fmt::format(
-      "{}: tensor {} has type {}; nibble imports F32, F16, BF16, Q8_0 and Q4_0", file.path(),
-      tensor.name, has_name ? kGgmlTypeNames[tensor.type] : std::to_string(tensor.type)));
+      "{}: tensor {} has type {}; nibble imports {}", file.path(), tensor.name,
+      has_name ? kGgmlTypeNames[tensor.type] : std::to_string(tensor.type), source_type_names()));
 }
 
 SourceTensor view(const GgufFile& file, const GgufTensor& entry) {
@@ -131,12 +130,10 @@ SourceTensor view(const GgufFile& file, const GgufTensor& entry) {
     throw ImportError(fmt::format("{}: tensor {} has {} dimensions; a llama tensor has 1 or 2",
                                   file.path(), entry.name, entry.rank));
   }
-  const bool has_blocks = tensor.type == SourceType::q8_0 || tensor.type == SourceType::q4_0;
-  if (has_blocks && tensor.columns % kSourceBlock != 0) {
+  if (tensor.columns % source_block(tensor.type) != 0) {
     throw ImportError(fmt::format(
-        "{}: tensor {} of type {} has {} columns; they must be a multiple "
-        "of {}",
-        file.path(), entry.name, source_type_name(tensor.type), tensor.columns, kSourceBlock));
+        "{}: tensor {} of type {} has {} columns; they must be a multiple of {}", file.path(),
+        entry.name, source_type_name(tensor.type), tensor.columns, source_block(tensor.type)));
   }
   // rows * columns < 2^63 was checked; four bytes an element may still overflow.
   uint64_t size = 0;

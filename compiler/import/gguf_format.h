@@ -40,21 +40,11 @@ inline constexpr uint32_t kGgufTypeBytes[kGgufTypeCount] = {1, 1, 2, 2, 4, 4, 4,
 inline constexpr const char* kGgufTypeNames[kGgufTypeCount] = {
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 
-// The number of a type in a tensor's entry.
+// The number of a type in a tensor's entry, in the order of SourceType.
+inline constexpr uint32_t kGgmlTypeIds[kSourceTypeCount] = {0, 1,  30, 8,  2,  3,  6,
+                                                            7, 10, 11, 12, 13, 14, 20};
 constexpr uint32_t ggml_type_id(SourceType type) {
-  switch (type) {
-    case SourceType::f32:
-      return 0;
-    case SourceType::f16:
-      return 1;
-    case SourceType::q4_0:
-      return 2;
-    case SourceType::q8_0:
-      return 8;
-    case SourceType::bf16:
-      return 30;
-  }
-  return ~0u;
+  return kGgmlTypeIds[static_cast<size_t>(type)];
 }
 
 // Every tensor type that was given a number, by it; null where none was.

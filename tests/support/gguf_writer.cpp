@@ -1,57 +1,20 @@
 #include "tests/support/gguf_writer.h"
 
-#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <stdexcept>
 
 #include "compiler/import/gguf_writer.h"
 #include "tests/support/q4.h"
+#include "tests/support/source_blocks.h"
 
 namespace nbl::test {
 namespace {
 
 using compiler::SourceType;
 
-constexpr uint64_t kBlock = 32;
-
 template <typename T>
 void append(std::string* out, T value) {
   out->append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void encode_block_q8_0(float* values, std::string* out) {
-  float largest = 0;
-  for (uint64_t i = 0; i < kBlock; ++i)
-    largest = std::max(largest, std::fabs(values[i]));
-  const uint16_t half = f32_to_f16(largest / 127.0f);
-  const float scale = f16_to_f32(half);
-  append(out, half);
-  for (uint64_t i = 0; i < kBlock; ++i) {
-    const long level = scale == 0 ? 0 : std::lrint(values[i] / scale);
-    const int8_t byte = static_cast<int8_t>(std::clamp(level, -128l, 127l));
-    append(out, byte);
-    values[i] = static_cast<float>(byte) * scale;
-  }
-}
-
-void encode_block_q4_0(float* values, std::string* out) {
-  float extreme = 0;
-  for (uint64_t i = 0; i < kBlock; ++i) {
-    if (std::fabs(values[i]) > std::fabs(extreme)) extreme = values[i];
-  }
-  const uint16_t half = f32_to_f16(extreme / -8.0f);
-  const float scale = f16_to_f32(half);
-  append(out, half);
-  uint8_t nibbles[kBlock];
-  for (uint64_t i = 0; i < kBlock; ++i) {
-    const long level = scale == 0 ? 0 : std::lrint(values[i] / scale);
-    nibbles[i] = static_cast<uint8_t>(std::clamp(level, -8l, 7l) + 8);
-    values[i] = static_cast<float>(nibbles[i] - 8) * scale;
-  }
-  for (uint64_t i = 0; i < kBlock / 2; ++i) {
-    append(out, static_cast<uint8_t>(nibbles[i] | nibbles[i + kBlock / 2] << 4));
-  }
 }
 
 void encode_value(SourceType type, float* value, std::string* out) {
@@ -71,20 +34,14 @@ void encode_value(SourceType type, float* value, std::string* out) {
 
 std::string encode_tensor(SourceType type, uint64_t columns, std::vector<float>* values) {
   std::string bytes;
-  const bool has_blocks = type == SourceType::q8_0 || type == SourceType::q4_0;
-  if (has_blocks && columns % kBlock != 0) throw std::runtime_error("columns split a block");
-  const uint64_t step = has_blocks ? kBlock : 1;
+  const uint64_t step = compiler::source_block(type);
+  if (columns % step != 0) throw std::runtime_error("columns split a block");
   for (uint64_t i = 0; i < values->size(); i += step) {
     float* value = values->data() + i;
-    switch (type) {
-      case SourceType::q8_0:
-        encode_block_q8_0(value, &bytes);
-        break;
-      case SourceType::q4_0:
-        encode_block_q4_0(value, &bytes);
-        break;
-      default:
-        encode_value(type, value, &bytes);
+    if (step == 1) {
+      encode_value(type, value, &bytes);
+    } else {
+      bytes += quantize_block(type, value);
     }
   }
   return bytes;

@@ -217,13 +217,13 @@ TEST(GgufMalformed, refuses_tensor_types_by_name) {
   // Behind the name lie rank and two dimensions.
   const size_t at = position_after(bytes, "blk.0.ffn_up.weight") + 4 + 16;
   const std::pair<uint32_t, const char*> types[] = {
-      {3, "Q4_1"},   {6, "Q5_0"},   {7, "Q5_1"},  {9, "Q8_1"},    {10, "Q2_K"},
-      {12, "Q4_K"},  {14, "Q6_K"},  {15, "Q8_K"}, {20, "IQ4_NL"}, {29, "IQ1_M"},
-      {34, "TQ1_0"}, {39, "MXFP4"}, {77, "77"}};
+      {4, "Q4_2"},    {9, "Q8_1"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {21, "IQ3_S"},
+      {23, "IQ4_XS"}, {29, "IQ1_M"}, {34, "TQ1_0"}, {39, "MXFP4"},   {77, "77"}};
   for (const auto& [type, name] : types) {
     std::string changed = bytes;
     std::memcpy(changed.data() + at, &type, sizeof type);
-    expect_refused(changed, {"blk.0.ffn_up.weight", std::string("type ") + name + ";", "Q4_0"});
+    expect_refused(changed,
+                   {"blk.0.ffn_up.weight", std::string("type ") + name + ";", "Q4_0", "Q4_K"});
   }
 }
 
