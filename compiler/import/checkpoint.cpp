@@ -50,12 +50,12 @@ Checkpoint import_checkpoint(const std::filesystem::path& file,
   const auto mapped = std::make_shared<MappedFile>(file);
   Checkpoint checkpoint;
   if (starts_with(mapped->bytes(), "GGUF")) {
-    checkpoint = import_gguf(*mapped);
+    checkpoint = import_gguf(mapped);
   } else {
     refuse_foreign_formats(*mapped);
     checkpoint = import_llama2c(*mapped);
+    checkpoint.storage = mapped;
   }
-  checkpoint.storage = mapped;
   if (checkpoint.hyper.name.empty()) checkpoint.hyper.name = file.stem().string();
   if (!tokenizer.empty()) {
     checkpoint.tokenizer = import_tokenizer(tokenizer, checkpoint.hyper.vocab);

@@ -1,9 +1,11 @@
-// GGUF checkpoints of the llama architecture.
+// GGUF checkpoints, in one file or several, of every architecture that nibble knows.
 //
-// Tensor types F32, F16, BF16, Q8_0 and Q4_0. The rows of attn_q and attn_k come permuted so that
-// RoPE turns interleaved pairs. Tied where output.weight is absent. rope_freqs.weight and linear
-// RoPE scaling end up in Hyper::rope_inv_freq.
+// Names of tensors are the canonical ones. The rows of attn_q and attn_k come permuted in files of
+// the llama architecture, so that RoPE turns interleaved pairs, and as they were trained in others.
+// Tied where output.weight is absent. RoPE's scaling ends up in Hyper::rope_inv_freq.
 #pragma once
+
+#include <memory>
 
 #include "compiler/import/checkpoint.h"
 #include "compiler/import/mapped_file.h"
@@ -15,9 +17,8 @@ class GgufFile;
 // A vocabulary that is neither SentencePiece's ("llama") nor byte-level BPE ("gpt2"), or whose
 // splitting rule is not known, gives no tokenizer and a warning.
 //
-// Borrows  `file`.
-// Errors   ImportError.
-Checkpoint import_gguf(const MappedFile& file);
+// Errors  ImportError.
+Checkpoint import_gguf(std::shared_ptr<const MappedFile> file);
 
 // Errors  ImportError, also where the vocabulary is of another kind.
 TokenizerData import_gguf_tokenizer(const MappedFile& file);

@@ -253,6 +253,17 @@ std::optional<bool> GgufFile::boolean(std::string_view key) const {
   return decode<uint8_t>(value->data) != 0;
 }
 
+std::optional<std::vector<bool>> GgufFile::booleans(std::string_view key) const {
+  const GgufValue* value = find(key);
+  const bool holds = value != nullptr && value->type == GgufType::array &&
+                     value->element_type == GgufType::boolean;
+  if (!holds) return std::nullopt;
+  std::vector<bool> bools(value->count);
+  for (uint64_t i = 0; i < value->count; ++i)
+    bools[i] = decode<uint8_t>(value->data + i) != 0;
+  return bools;
+}
+
 std::optional<std::string_view> GgufFile::text(std::string_view key) const {
   const GgufValue* value = find(key);
   if (value == nullptr) return std::nullopt;

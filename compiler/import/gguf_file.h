@@ -50,6 +50,8 @@ class GgufFile {
   std::optional<bool> boolean(std::string_view key) const;
   std::optional<std::string_view> text(std::string_view key) const;
   std::optional<std::vector<std::string_view>> texts(std::string_view key) const;
+  // An array of bools; nothing where the key holds something else.
+  std::optional<std::vector<bool>> booleans(std::string_view key) const;
   // An array of any number type.
   std::optional<std::vector<double>> numbers(std::string_view key) const;
 

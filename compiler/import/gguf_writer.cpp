@@ -71,18 +71,19 @@ void GgufWriter::add_ints(std::string_view key, const std::vector<int32_t>& valu
 void GgufWriter::add_hyper(const Hyper& hyper) {
   add_text("general.architecture", hyper.architecture);
   add_text("general.name", hyper.name);
-  add_u32("llama.vocab_size", hyper.vocab);
-  add_u32("llama.context_length", hyper.context);
-  add_u32("llama.embedding_length", hyper.dim);
-  add_u32("llama.block_count", hyper.layers);
-  add_u32("llama.feed_forward_length", hyper.ffn);
-  add_u32("llama.attention.head_count", hyper.heads);
-  add_u32("llama.attention.head_count_kv", hyper.kv_heads);
-  add_u32("llama.attention.key_length", hyper.head_dim);
-  add_u32("llama.attention.value_length", hyper.head_dim);
-  add_f32("llama.attention.layer_norm_rms_epsilon", hyper.eps);
-  add_u32("llama.rope.dimension_count", hyper.rotary_dim);
-  add_f32("llama.rope.freq_base", static_cast<float>(hyper.rope_theta));
+  const auto key = [&](const char* name) { return hyper.architecture + "." + name; };
+  add_u32(key("vocab_size"), hyper.vocab);
+  add_u32(key("context_length"), hyper.context);
+  add_u32(key("embedding_length"), hyper.dim);
+  add_u32(key("block_count"), hyper.layers);
+  add_u32(key("feed_forward_length"), hyper.ffn);
+  add_u32(key("attention.head_count"), hyper.heads);
+  add_u32(key("attention.head_count_kv"), hyper.kv_heads);
+  add_u32(key("attention.key_length"), hyper.head_dim);
+  add_u32(key("attention.value_length"), hyper.head_dim);
+  add_f32(key("attention.layer_norm_rms_epsilon"), hyper.eps);
+  add_u32(key("rope.dimension_count"), hyper.rotary_dim);
+  add_f32(key("rope.freq_base"), static_cast<float>(hyper.rope_theta));
 }
 
 void GgufWriter::add_tokenizer(const TokenizerData& tokenizer) {

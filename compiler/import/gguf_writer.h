@@ -23,8 +23,8 @@ class GgufWriter {
   void add_floats(std::string_view key, const std::vector<float>& values);
   void add_ints(std::string_view key, const std::vector<int32_t>& values);
 
-  // architecture, name, sizes, eps and RoPE as llama.* keys; heads of another size than
-  // dim / heads included. rope_inv_freq is not written: it follows from theta.
+  // architecture, name, sizes, eps and RoPE's base and dimension, as keys of the architecture. What
+  // else Hyper says is not written.
   void add_hyper(const Hyper& hyper);
   void add_tokenizer(const TokenizerData& tokenizer);
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/import/architectures.h"
 #include "compiler/import/checkpoint.h"
 #include "tests/support/synthetic_llama.h"
 
@@ -18,6 +19,7 @@ inline compiler::Checkpoint small_llama(const LlamaSpec& spec) {
   compiler::Checkpoint checkpoint;
   checkpoint.hyper = hyper_of(spec);
   compiler::Hyper& hyper = checkpoint.hyper;
+  compiler::apply_architecture("the model", &hyper);
   for (uint32_t i = 0; i < hyper.rotary_dim / 2; ++i) {
     hyper.rope_inv_freq.push_back(std::pow(spec.theta, -2.0 * i / hyper.rotary_dim));
   }

@@ -1,4 +1,5 @@
-// Random llama-shaped weights with their exact values, for the checkpoint writers beside this file.
+// Random weights of the llama kind with their exact values, for the checkpoint writers beside this
+// file.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,23 @@ struct LlamaSpec {
   compiler::SourceType type = compiler::SourceType::f32;  // of the matrices; norms are f32
   std::vector<float> rope_factors = {};                   // GGUF: rope_freqs.weight, R/2
   uint64_t seed = 1;
+  // What other architectures have; GGUF only.
+  std::string architecture = "llama";
+  uint32_t window = 0;         // positions that a row sees; 0 = all
+  uint32_t window_period = 0;  // every so many-th layer has no window; 0 = all have it
+  double local_theta = 0;      // RoPE's base in layers with a window; 0 = theta
+  double rope_linear = 1;      // divides frequencies of layers without a window of their own base
+  std::vector<float> short_factors = {}, long_factors = {};  // R/2
+  uint32_t short_context = 0;                                // a longer context takes long_factors
+  float rope_magnitude = 1;
+  float logit_softcap = 0;
+  float attention_softcap = 0;
+  double attention_scale = 0;  // 0 = 1 / sqrt(head_dim)
+
+  bool is(const char* name) const { return architecture == name; }
+  bool has_window(uint32_t layer) const {
+    return window != 0 && (window_period == 0 || (layer + 1) % window_period != 0);
+  }
 };
 
 // A whole file and what is in it.
@@ -40,7 +58,8 @@ struct LlamaFile {
 
 compiler::Hyper hyper_of(const LlamaSpec& spec);
 
-// Canonical names in the order of the layers, with their shapes.
+// Canonical names in the order of the layers, with their shapes. A file of phi3 has attn_q, attn_k
+// and attn_v in one, and ffn_gate and ffn_up.
 struct NamedShape {
   std::string name;
   uint64_t rows;
