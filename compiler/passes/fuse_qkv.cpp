@@ -21,11 +21,19 @@ int32_t only_for(const Graph& graph, int32_t tensor, OpKind kind, size_t reader)
   return graph.users(tensor) == std::vector{reader} ? from : -1;
 }
 
+constexpr size_t kBiasSlot = 3;
+
+// x * weight^T + bias, or without the bias.
+bool is_linear_with_bias(const Graph& graph, GraphOp op) {
+  if (op.inputs.size() > kBiasSlot) op.inputs[kBiasSlot] = kAbsent;
+  return is_plain_linear(graph, op);
+}
+
 bool follow(const Graph& graph, int32_t tensor, OpKind kind, size_t reader, size_t* found) {
   const int32_t op = only_for(graph, tensor, kind, reader);
   if (op < 0) return false;
   *found = static_cast<size_t>(op);
-  return !is_linear(kind) || is_plain_linear(graph, op);
+  return !is_linear(kind) || is_linear_with_bias(graph, graph.ops[*found]);
 }
 
 bool same_rotation(const GraphOp& a, const GraphOp& b) {
@@ -77,6 +85,29 @@ int32_t stacked_weight(Graph* graph, const Attention& a, const std::string& name
                      .constant = arrange(Arrangement::stacked, std::move(parts))});
 }
 
+// The biases one after the other, zeros for a linear without; kAbsent where none has one.
+int32_t joined_bias(Graph* graph, const Attention& a, const std::string& name) {
+  auto constant = std::make_shared<Constant>();
+  bool any = false;
+  for (const size_t linear : {a.linear_q, a.linear_k, a.linear_v}) {
+    const GraphOp& op = graph->ops[linear];
+    const int32_t bias = op.input(kBiasSlot);
+    const size_t end = constant->values.size() + graph->columns(op.outputs[0]);
+    if (bias != kAbsent) {
+      const std::vector<float> values = constant_values(*graph->tensor(bias).constant);
+      constant->values.insert(constant->values.end(), values.begin(), values.end());
+      any = true;
+    }
+    constant->values.resize(end);
+  }
+  if (!any) return kAbsent;
+  const auto length = static_cast<uint32_t>(constant->values.size());
+  return graph->add({.name = name + ".bias",
+                     .role = Role::weight,
+                     .shape = {length},
+                     .constant = std::move(constant)});
+}
+
 // "blk.3.attn_q" -> "blk.3."
 std::string place(const std::string& name) {
   return name.substr(0, name.rfind('.') + 1);
@@ -85,6 +116,7 @@ std::string place(const std::string& name) {
 void rewrite(Graph* graph, const Attention& a) {
   const std::string at = place(graph->ops[a.linear_q].name);
   const int32_t weight = stacked_weight(graph, a, at + "attn_qkv");
+  const int32_t bias = joined_bias(graph, a, at + "attn_qkv");
   const int32_t qkv =
       graph->add({.name = at + "attn_qkv", .shape = {0, graph->tensor(weight).shape[0]}});
   const GraphOp& rope_q = graph->ops[a.rope_q];
@@ -92,6 +124,7 @@ void rewrite(Graph* graph, const Attention& a) {
                  .name = at + "attn_qkv",
                  .inputs = {graph->ops[a.linear_q].inputs[0], weight},
                  .outputs = {qkv}};
+  if (bias != kAbsent) linear.inputs.insert(linear.inputs.end(), {kAbsent, bias});
   GraphOp rope{.kind = OpKind::rope_update_cache,
                .name = at + "rope_cache",
                .inputs = {qkv, rope_q.inputs[1]},

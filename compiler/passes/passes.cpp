@@ -59,8 +59,10 @@ void run_passes(Graph* graph, const PassOptions& options) {
 }
 
 bool is_plain_linear(const Graph& graph, int32_t op) {
-  if (op < 0) return false;
-  const GraphOp& linear = graph.ops[static_cast<size_t>(op)];
+  return op >= 0 && is_plain_linear(graph, graph.ops[static_cast<size_t>(op)]);
+}
+
+bool is_plain_linear(const Graph& graph, const GraphOp& linear) {
   if (!is_linear(linear.kind) || linear.swiglu || linear.last_row) return false;
   for (size_t slot = 2; slot < linear.inputs.size(); ++slot) {
     if (linear.inputs[slot] != kAbsent) return false;

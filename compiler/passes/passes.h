@@ -20,9 +20,9 @@ int tie_weights(Graph* graph);
 // sum of two activations becomes add, silu(gate) * up becomes swiglu, x * sigmoid(x) becomes silu.
 int lower_elementwise(Graph* graph);
 
-// q, k and v linears of the same x, the rotation of q and k and the two cache writes become one
-// linear over the stacked rows and one rope_update_cache. It is one rewrite because a graph has no
-// op that splits a tensor: half of it would have no meaning.
+// q, k and v linears of the same x, with or without biases, the rotation of q and k and the two
+// cache writes become one linear over the stacked rows and one rope_update_cache. It is one rewrite
+// because a graph has no op that splits a tensor: half of it would have no meaning.
 int fuse_qkv(Graph* graph);
 
 // gate and up linears of the same x and their swiglu become one linear whose rows are gate and up
@@ -72,6 +72,7 @@ struct PassOptions {
 void run_passes(Graph* graph, const PassOptions& options);
 
 // A linear whose result is x * weight^T and nothing else, from the rows of the checkpoint.
-bool is_plain_linear(const Graph& graph, int32_t op);
+bool is_plain_linear(const Graph& graph, const GraphOp& op);
+bool is_plain_linear(const Graph& graph, int32_t op);  // false where there is none: -1
 
 }  // namespace nbl::compiler

@@ -65,6 +65,37 @@ TEST(FuseQkv, stacks_the_rows_of_q_then_k_then_v) {
   FAIL() << "no stacked weight";
 }
 
+TEST(FuseQkv, joins_biases_and_fills_in_where_one_is_missing) {
+  const Checkpoint checkpoint = test::small_llama({.layers = 2, .architecture = "qwen2"});
+  Graph graph = build_graph(checkpoint, {.context = 70});
+  for (GraphOp& op : graph.ops) {
+    if (op.name == "blk.1.attn_k") op.inputs.resize(2);
+  }
+  EXPECT_EQ(fuse_qkv(&graph), 2);
+  tidy(&graph);
+  EXPECT_EQ(verify(graph), "");
+  EXPECT_EQ(lines_with(graph, "blk.0.attn_qkv [T, 320] ="),
+            (Lines{"blk.0.attn_qkv [T, 320] = linear_q4gsw(blk.0.attn_norm, "
+                   "blk.0.attn_qkv.weight, -, blk.0.attn_qkv.bias)"}));
+  int seen = 0;
+  for (const GraphTensor& tensor : graph.tensors) {
+    const bool second = tensor.name == "blk.1.attn_qkv.bias";
+    if (tensor.name != "blk.0.attn_qkv.bias" && !second) continue;
+    ++seen;
+    std::vector<float> expected;
+    for (const char* part : {"attn_q.bias", "attn_k.bias", "attn_v.bias"}) {
+      const SourceTensor& bias =
+          checkpoint.tensors.at((second ? "blk.1." : "blk.0.") + std::string(part));
+      std::vector<float> values(bias.columns);
+      bias.read_row(0, values.data());
+      if (second && part[5] == 'k') values.assign(values.size(), 0);
+      expected.insert(expected.end(), values.begin(), values.end());
+    }
+    EXPECT_EQ(constant_values(*tensor.constant), expected) << tensor.name;
+  }
+  EXPECT_EQ(seen, 2);
+}
+
 TEST(FuseQkv, rewrites_every_layer) {
   const Checkpoint checkpoint = test::small_llama({.layers = 3});
   Graph graph = build_graph(checkpoint, {.context = 70});
