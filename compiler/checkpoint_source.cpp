@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/arch/architecture.h"
+#include "compiler/arch/describe.h"
 #include "compiler/error.h"
 #include "compiler/source.h"
 
@@ -20,18 +21,6 @@ uint32_t choose_context(const CompileOptions& options, const Hyper& hyper,
   return std::min(hyper.context, kDefaultContext);
 }
 
-Metadata describe(const Hyper& h) {
-  return {{"layers", fmt::format("{}", h.layers)},
-          {"embedding_length", fmt::format("{}", h.dim)},
-          {"feed_forward_length", fmt::format("{}", h.ffn)},
-          {"heads", fmt::format("{}", h.heads)},
-          {"kv_heads", fmt::format("{}", h.kv_heads)},
-          {"head_dim", fmt::format("{}", h.head_dim)},
-          {"trained_context_length", fmt::format("{}", h.context)},
-          {"rope_theta", fmt::format("{:g}", h.rope_theta)},
-          {"norm_epsilon", fmt::format("{:g}", h.eps)}};
-}
-
 }  // namespace
 
 ModelSource read_checkpoint(const CompileOptions& options) {
@@ -45,7 +34,7 @@ ModelSource read_checkpoint(const CompileOptions& options) {
   source.hyper = checkpoint->hyper;
   source.tokenizer = checkpoint->tokenizer;
   source.warnings = checkpoint->warnings;
-  source.metadata = describe(checkpoint->hyper);
+  source.metadata = describe_network(checkpoint->hyper);
   const uint32_t context = choose_context(options, checkpoint->hyper, &source.notes);
   source.graph = build_graph(
       *checkpoint,
