@@ -90,6 +90,7 @@ int32_t Network::attention(const Layer& at, int32_t q, int32_t k, int32_t v) {
   const double usual = 1 / std::sqrt(static_cast<double>(hyper_.head_dim));
   const float scale =
       hyper_.attention_scale == 0 ? static_cast<float>(usual) : hyper_.attention_scale;
+  const uint32_t window = has_window(at) ? hyper_.windows[at.index] : 0;
   return op({.kind = OpKind::sdpa_with_kv_cache,
              .name = at("attention"),
              .inputs = {q, k_cache, v_cache},
@@ -97,7 +98,7 @@ int32_t Network::attention(const Layer& at, int32_t q, int32_t k, int32_t v) {
              .heads = hyper_.heads,
              .kv_heads = hyper_.kv_heads,
              .head_dim = hyper_.head_dim,
-             .window = has_window(at) ? hyper_.windows[at.index] : 0,
+             .window = window < graph_.context_length ? window : 0,
              .softcap = hyper_.attention_softcap},
             graph_.columns(q));
 }

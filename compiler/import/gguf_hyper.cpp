@@ -84,10 +84,13 @@ std::vector<uint32_t> patterned_windows(const Keys& keys, const Hyper& hyper, ui
 
 void read_windows(const Keys& keys, Hyper* hyper) {
   const uint32_t window = keys.count("attention.sliding_window").value_or(0);
-  // A window of the whole context is none; Qwen's files name one that its models leave unused.
-  if (window == 0 || window >= hyper->context || hyper->architecture.starts_with("qwen")) return;
-  hyper->windows = hyper->architecture == "gemma3" ? patterned_windows(keys, *hyper, window)
-                                                   : std::vector<uint32_t>(hyper->layers, window);
+  // Qwen's files name a window that its models leave unused.
+  if (window == 0 || hyper->architecture.starts_with("qwen")) return;
+  if (hyper->architecture == "gemma3") {
+    hyper->windows = patterned_windows(keys, *hyper, window);
+  } else if (window < hyper->context) {
+    hyper->windows.assign(hyper->layers, window);
+  }
 }
 
 // Gemma 3 has one size whose queries are scaled by dim / heads instead of the head dimension; its

@@ -76,8 +76,10 @@ TEST(GgufArchitecture, takes_windows_by_period_or_layer) {
   const size_t value = bytes.find(key) + key.size() + 4;
   bytes[value] = 0;
   expect_refused(bytes, {key, "is 0"});
-  spec.window = spec.context;  // shows every position there is
-  EXPECT_TRUE(import(spec).hyper.windows.empty());
+  // One that shows every position there is still says by which base a layer turns.
+  spec.window = spec.context;
+  EXPECT_EQ(import(spec).hyper.windows, (std::vector<uint32_t>{77, 0, 77, 0}));
+  EXPECT_TRUE(import({.window = 77}).hyper.windows.empty());
   EXPECT_EQ(import({.window = 20}).hyper.windows, (std::vector<uint32_t>{20, 20}));
   EXPECT_TRUE(import({.architecture = "qwen2", .window = 20}).hyper.windows.empty());
 }
