@@ -1,4 +1,4 @@
-// nibble-make-checkpoint: llama checkpoints with random weights at the shapes of real models, for
+// nibble-make-checkpoint: checkpoints with random weights at the shapes of real models, for
 // benchmarks and for tests that need a model of some size but not its words.
 #include <fmt/format.h>
 
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/import/architectures.h"
 #include "compiler/import/gguf_writer.h"
 #include "compiler/import/half.h"
 #include "compiler/import/llama_tensors.h"
@@ -25,9 +26,10 @@ namespace {
 using namespace nbl::compiler;
 
 constexpr const char* kAbout =
-    "Writes a llama checkpoint with random weights as a GGUF file.\n\n"
+    "Writes a checkpoint with random weights as a GGUF file.\n\n"
     "  nibble-make-checkpoint --shape stories15m -o 15m.gguf\n"
     "  nibble-make-checkpoint --shape llama-3.2-1b --context 2048 -o 1b.gguf\n"
+    "  nibble-make-checkpoint --shape gemma-3-1b --context 2048 -o gemma.gguf\n"
     "  nibble-make-checkpoint --dim 128 --layers 4 --heads 4 --kv-heads 2 --ffn 384 \\\n"
     "      --vocab 4096 --context 512 --type f16 -o small.gguf\n\n"
     "Options after --shape override it. The vocabulary is synthetic:\n"
@@ -36,6 +38,7 @@ constexpr const char* kAbout =
 struct Shape {
   Hyper hyper;
   bool llama3_rope = false;
+  uint32_t window = 0;  // of attention; Gemma's every sixth layer has none
 };
 
 Shape shape_of(const std::string& name, uint32_t dim, uint32_t layers, uint32_t heads,
@@ -56,12 +59,36 @@ Shape shape_of(const std::string& name, uint32_t dim, uint32_t layers, uint32_t 
   return shape;
 }
 
+// A shape of another architecture, with heads of another size than dim / heads.
+Shape kin_of_llama(const char* architecture, uint32_t head_dim, uint32_t window, Shape shape) {
+  shape.hyper.architecture = architecture;
+  shape.hyper.head_dim = head_dim;
+  shape.hyper.eps = 1e-6f;
+  shape.window = window;
+  return shape;
+}
+
 // Source  the config.json of each model on huggingface.co; stories15M from karpathy/tinyllamas.
 const std::map<std::string, Shape>& known_shapes() {
   static const std::map<std::string, Shape> shapes = {
       {"stories15m", shape_of("stories15m", 288, 6, 6, 6, 768, 32000, 256, 10000)},
       {"smollm2-135m", shape_of("smollm2-135m", 576, 30, 9, 3, 1536, 49152, 8192, 100000)},
       {"llama-3.2-1b", shape_of("llama-3.2-1b", 2048, 16, 32, 8, 8192, 128256, 131072, 500000)},
+      {"qwen2.5-0.5b",
+       kin_of_llama("qwen2", 64, 0,
+                    shape_of("qwen2.5-0.5b", 896, 24, 14, 2, 4864, 151936, 32768, 1e6))},
+      {"qwen3-0.6b",
+       kin_of_llama("qwen3", 128, 0,
+                    shape_of("qwen3-0.6b", 1024, 28, 16, 8, 3072, 151936, 40960, 1e6))},
+      {"gemma-3-270m",
+       kin_of_llama("gemma3", 256, 512,
+                    shape_of("gemma-3-270m", 640, 18, 4, 1, 2048, 262144, 32768, 1e6))},
+      {"gemma-3-1b",
+       kin_of_llama("gemma3", 256, 512,
+                    shape_of("gemma-3-1b", 1152, 26, 4, 1, 6912, 262144, 32768, 1e6))},
+      {"phi-3-mini",
+       kin_of_llama("phi3", 96, 2047,
+                    shape_of("phi-3-mini", 3072, 32, 32, 32, 8192, 32064, 4096, 10000))},
       {"custom", shape_of("custom", 64, 2, 4, 2, 192, 512, 256, 10000)}};
   return shapes;
 }
@@ -149,11 +176,12 @@ Shape chosen_shape(const Options& options) {
   override_with(options.vocab, &hyper.vocab);
   override_with(options.context, &hyper.context);
   override_with(options.theta, &hyper.rope_theta);
-  if (hyper.dim % hyper.heads != 0) {
+  if (hyper.head_dim == 0 && hyper.dim % hyper.heads != 0) {
     throw std::runtime_error(
         fmt::format("--dim is {}; it must be a multiple of --heads {}", hyper.dim, hyper.heads));
   }
-  hyper.head_dim = hyper.dim / hyper.heads;
+  if (hyper.head_dim == 0) hyper.head_dim = hyper.dim / hyper.heads;
+  apply_architecture("the shape", &hyper);
   hyper.rotary_dim = hyper.head_dim;
   check_llama_hyper("the shape", hyper);
   if (options.type == "q4_0" && (hyper.dim % kSourceBlock != 0 || hyper.ffn % kSourceBlock != 0)) {
@@ -177,12 +205,31 @@ float deviation_of(const TensorShape& shape) {
   return 1.0f / std::sqrt(static_cast<float>(shape.columns));
 }
 
+// Where GGUF files of phi3 have one matrix for several, its rows stand in place of the first.
+std::vector<TensorShape> file_shapes(const Hyper& hyper, bool untied) {
+  std::vector<TensorShape> shapes = llama_tensor_shapes(hyper);
+  std::erase_if(shapes, [&](const TensorShape& t) { return !t.required && !untied; });
+  if (hyper.architecture != "phi3") return shapes;
+  const uint64_t kv_rows = uint64_t{hyper.kv_heads} * hyper.head_dim;
+  std::erase_if(shapes, [](const TensorShape& t) {
+    return t.name.ends_with("attn_k") || t.name.ends_with("attn_v") || t.name.ends_with("ffn_up");
+  });
+  for (TensorShape& t : shapes) {
+    const std::string at = t.name.substr(0, t.name.rfind('.') + 1);
+    if (t.name.ends_with("attn_q")) t = {at + "attn_qkv", t.rows + 2 * kv_rows, t.columns, true};
+    if (t.name.ends_with("ffn_gate")) t = {at + "ffn_up", 2 * t.rows, t.columns, true};
+  }
+  return shapes;
+}
+
 void write_checkpoint(const Options& options, const Shape& shape, std::ofstream* file) {
   GgufWriter writer;
   writer.add_hyper(shape.hyper);
   writer.add_tokenizer(synthetic_vocabulary(shape.hyper.vocab));
-  std::vector<TensorShape> tensors = llama_tensor_shapes(shape.hyper);
-  std::erase_if(tensors, [&](const TensorShape& t) { return !t.required && !options.untied; });
+  if (shape.window != 0) {
+    writer.add_u32(shape.hyper.architecture + ".attention.sliding_window", shape.window);
+  }
+  const std::vector<TensorShape> tensors = file_shapes(shape.hyper, options.untied);
   const auto type_of = [&](const TensorShape& t) {
     return t.rows == 1 ? SourceType::f32 : matrix_type(options);
   };
@@ -192,7 +239,8 @@ void write_checkpoint(const Options& options, const Shape& shape, std::ofstream*
     writer.add_tensor("rope_freqs.weight", SourceType::f32, 1, factors.size());
   }
   for (const TensorShape& t : tensors) {
-    writer.add_tensor(t.name + ".weight", type_of(t), t.rows, t.columns);
+    const char* suffix = t.name.ends_with(".bias") ? "" : ".weight";
+    writer.add_tensor(t.name + suffix, type_of(t), t.rows, t.columns);
   }
   std::string buffer = writer.header();
   for (const float factor : factors)
@@ -201,9 +249,9 @@ void write_checkpoint(const Options& options, const Shape& shape, std::ofstream*
   RandomBits random{options.seed};
   constexpr size_t kFlushBytes = 1 << 20;
   for (const TensorShape& t : tensors) {
+    const bool is_norm = t.name.ends_with("norm");
     for (uint64_t row = 0; row < t.rows; ++row) {
-      append_row(type_of(t), t.columns, t.rows == 1 ? 1.0f : 0.0f, deviation_of(t), &random,
-                 &buffer);
+      append_row(type_of(t), t.columns, is_norm ? 1.0f : 0.0f, deviation_of(t), &random, &buffer);
       if (buffer.size() < kFlushBytes) continue;
       // Whole multiples of the alignment, so that padding can be told from the rest alone.
       const size_t whole = buffer.size() / kGgufDefaultAlignment * kGgufDefaultAlignment;
