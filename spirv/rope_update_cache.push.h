@@ -13,12 +13,14 @@ struct RopeUpdateCachePush {
   uint kv_row;     /* columns of keys and values: kv_columns once or twice */
   uint qkv_stride; /* floats from one row of qkv to the next */
   uint q_stride;   /* floats from one row of q to the next */
+  uint q_row;      /* columns of q that have work-items: q_stride, or whole heads that cover it */
   uint head_dim;
   uint rotary_dim;
   uint pair_offset; /* from a pair's first element to its second: 1 or rotary_dim / 2 */
   uint context;     /* positions the caches have room for */
   uint kv_items;    /* work-items for keys and values; those for q follow */
   uint group_items; /* work-items of a work-group that do something */
+  float eps;        /* of the norm, where there is one */
 };
 
 #ifdef __cplusplus

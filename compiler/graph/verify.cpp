@@ -157,7 +157,7 @@ void check_attention(const Operands& in, const GraphOp& op, uint32_t context) {
 
 void check_rope(const Operands& in, const GraphOp& op, uint32_t context) {
   const bool fused = op.kind == OpKind::rope_update_cache;
-  in.count(2, 2, fused ? 3 : 1);
+  in.count(2, fused ? 3 : 2, fused ? 3 : 1);
   fused ? check_group(in, op) : check_heads(in, op);
   check_table(in, op, context);
   const uint64_t heads = fused ? op.heads + 2 * uint64_t{op.kv_heads} : op.heads;
@@ -165,6 +165,9 @@ void check_rope(const Operands& in, const GraphOp& op, uint32_t context) {
   in.equal("columns", in.result(0), uint64_t{op.heads} * op.head_dim);
   if (!fused) return;
   check_caches(in, op, in.cache_output(1), in.cache_output(2));
+  if (!in.has(2)) return;
+  in.equal("norm length", in.vector(2), 2 * op.head_dim);
+  in.require(op.eps > 0, "eps is {}", op.eps);
 }
 
 void check_rms_norm(const Operands& in, const GraphOp& op) {

@@ -1,5 +1,5 @@
-// rope_update_cache: rope of queries and keys, then keys and values into their caches, in their
-// type.
+// rope_update_cache: norm and rope of queries and keys, then keys and values into their caches, in
+// their type.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,15 @@ struct RopeUpdateCacheArgs {
   bool half;            // pairs (i, i + rotary_dim/2) instead of (2i, 2i+1)
   uint32_t context;     // positions the caches have room for; tokens past it are dropped
   DType cache = DType::f16;
+  bool norm = false;  // of each head of q and k, before the rotation
+  float eps = 0;      // of the norm
 };
 
-// Bindings  step, qkv, table, q, k cache, v cache.
+// Bindings  step, qkv, table, q, k cache, v cache, norm (anything where there is none).
 // Shapes    qkv f32 [tokens][row_stride((heads + 2 * kv_heads) * head_dim)]: all heads of q,
 //           then of k, then of v. q f32 [tokens][row_stride(heads * head_dim)], its padding
-//           written as 0. table as in rope.h, caches as in update_cache.h.
+//           written as 0. norm f32 [2 * head_dim]: weights of q, then of k. table as in rope.h,
+//           caches as in update_cache.h.
 // Errors    device_limit.
 Status call_rope_update_cache(const Caps& caps, const RopeUpdateCacheArgs& args, KernelCall* call,
                               Error* error);

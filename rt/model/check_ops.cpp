@@ -229,13 +229,17 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       break;
     }
     case OpKind::rope_update_cache: {
-      in->count(2, 2, 3);
+      in->count(2, 3, 3);
       check_group(in, op);
       check_table(in, op, model.context_length());
       const uint64_t heads = uint64_t{op.heads} + 2 * uint64_t{op.kv_heads};
       in->equal(in->activation(0), heads * op.head_dim);
       in->equal(in->result(0), uint64_t{op.heads} * op.head_dim);
       check_caches(in, op, in->cache_output(1), in->cache_output(2));
+      if (in->has(2)) {
+        in->equal(in->vector(2), 2 * op.head_dim);
+        in->require(positive(op.eps), 0, 1);
+      }
       break;
     }
     case OpKind::sdpa_with_kv_cache:

@@ -43,8 +43,10 @@ enum class OpKind : uint8_t {
   rope,
   // x [T, Hkv*D] -> cache [Hkv, context, D].            Writes rows input_pos .. input_pos+T-1.
   update_cache,
-  // qkv [T, (H+2*Hkv)*D], table -> q [T, H*D], k cache, v cache.  rope of q and k, then
-  // update_cache.
+  // qkv [T, (H+2*Hkv)*D], table, [norm f32 [2*D]] -> q [T, H*D], k cache, v cache.  rope of q and
+  // k,
+  // then update_cache. With a norm, each head of q and k is normed before it turns: by the first D
+  // weights those of q, by the others those of k.
   rope_update_cache,
   // q [T, H*D], k cache, v cache, [mask f32 [context, context]] -> out [T, H*D].
   // softmax(softcap(scale * q k^T) + mask) v over the keys that a row sees (docs/format.md).

@@ -183,6 +183,7 @@ Status PhaseBuilder::add_cache(const Op& op, Error* error) {
     bind(dispatch, value(id_of(op.inputs[0]), false));
   for (uint32_t i = 0; i < 3; ++i)
     bind(dispatch, cache(op.outputs[0], true));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
   close(dispatch);
   return {};
 }
@@ -195,7 +196,9 @@ Status PhaseBuilder::add_rope_cache(const Op& op, Error* error) {
                                  .rotary_dim = op.rotary_dim,
                                  .half = op.rope_half,
                                  .context = plan_.options.context,
-                                 .cache = model_.tensor(id_of(op.outputs[1])).dtype};
+                                 .cache = model_.tensor(id_of(op.outputs[1])).dtype,
+                                 .norm = op.inputs[2] >= 0,
+                                 .eps = op.eps};
   KernelCall call;
   NBL_TRY(call_rope_update_cache(plan_.caps, args, &call, error));
   const uint32_t out = define(op.outputs[0], tokens_, op.heads * op.head_dim);
@@ -206,14 +209,15 @@ Status PhaseBuilder::add_rope_cache(const Op& op, Error* error) {
   bind(dispatch, value(out, true));
   bind(dispatch, cache(op.outputs[1], true));
   bind(dispatch, cache(op.outputs[2], true));
+  bind(dispatch, args.norm ? whole_weight(op.inputs[2]) : value(id_of(op.inputs[0]), false));
   close(dispatch);
   return {};
 }
 
-// True where op `index`, a rope_update_cache, and the sdpa after it can be one dispatch: one token,
-// and nobody else reads the rotated queries.
+// True where op `index`, a rope_update_cache without a norm, and the sdpa after it can be one
+// dispatch: one token, and nobody else reads the rotated queries.
 bool PhaseBuilder::joins_sdpa(uint32_t index, const Op& rope) const {
-  if (tokens_ != 1 || index + 1 >= model_.op_count()) return false;
+  if (tokens_ != 1 || rope.inputs[2] >= 0 || index + 1 >= model_.op_count()) return false;
   const Op sdpa = model_.op(index + 1);
   if (sdpa.kind != OpKind::sdpa_with_kv_cache || sdpa.heads != rope.heads ||
       sdpa.kv_heads != rope.kv_heads || sdpa.head_dim != rope.head_dim || sdpa.inputs[3] >= 0) {

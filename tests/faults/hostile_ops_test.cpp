@@ -11,6 +11,7 @@
 #include "tests/support/graph_builder.h"
 #include "tests/support/hostile_file.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/small_llama.h"
 
 namespace nbl {
 namespace {
@@ -51,9 +52,10 @@ const fb::Op* op_of(HostileFile& file, std::string_view kind, uint32_t which) {
   throw std::runtime_error("there is no such op");
 }
 
-void expect_refused(const std::vector<Spoil>& cases, Code code, const std::string& names) {
+void expect_refused(const std::vector<Spoil>& cases, Code code, const std::string& names,
+                    const test::AlignedBytes& good = good_file()) {
   for (const Spoil& c : cases) {
-    HostileFile file(good_file());
+    HostileFile file(good);
     const fb::Op* op = op_of(file, c.kind, c.which);
     const std::string name = op->name()->str();
     c.how(file, op);
@@ -103,6 +105,28 @@ TEST(HostileOps, numbers_that_do_not_fit_are_refused) {
           {"another weight of a norm", "rms_norm", 0, number(O::VT_HEADS, 4u)},
       },
       Code::bad_op, "");
+}
+
+TEST(HostileOps, norms_of_queries_and_keys_that_do_not_fit_are_refused) {
+  const test::AlignedBytes good =
+      test::build_model(test::small_llama({.layers = 1, .architecture = "qwen3"}));
+  HostileFile untouched(good);
+  EXPECT_EQ(untouched.load_error(), "");
+  const auto norm = [](const char* kind, uint32_t slot) {
+    return [=](HostileFile& f, const fb::Op* op) {
+      f.set_element(op->inputs(), 2, op_of(f, kind, 0)->inputs()->Get(slot));
+    };
+  };
+  const auto eps = [](float value) {
+    return [=](HostileFile& f, const fb::Op* op) { f.set(op, O::VT_EPS, value); };
+  };
+  expect_refused({{"norm of another length", "rope_update_cache", 0, norm("linear_q4gsw", 2)},
+                  {"norm that is a matrix", "rope_update_cache", 0, norm("linear_q4gsw", 1)},
+                  {"norm that is an activation", "rope_update_cache", 0, norm("linear_q4gsw", 0)},
+                  {"no epsilon", "rope_update_cache", 0, eps(0)},
+                  {"epsilon below zero", "rope_update_cache", 0, eps(-1)},
+                  {"epsilon that is no number", "rope_update_cache", 0, eps(std::nanf(""))}},
+                 Code::bad_op, "", good);
 }
 
 TEST(HostileOps, operands_that_do_not_fit_are_refused) {

@@ -233,10 +233,27 @@ void Interpreter::rotate(const fb::Op& op, const Matrix& table, uint32_t heads, 
   }
 }
 
+// Heads of q by the first head_dim weights, heads of k by the others.
+void Interpreter::norm_heads(const fb::Op& op, std::vector<double>* qkv) {
+  const std::vector<float>& weights = matrix(op, 2).values;
+  const size_t dim = op.head_dim();
+  for (size_t head = 0; head < op.heads() + op.kv_heads(); ++head) {
+    double* x = qkv->data() + head * dim;
+    double squares = 0;
+    for (size_t i = 0; i < dim; ++i)
+      squares += x[i] * x[i];
+    const double size =
+        std::sqrt(squares / static_cast<double>(dim) + static_cast<double>(op.eps()));
+    for (size_t i = 0; i < dim; ++i)
+      x[i] *= static_cast<double>(weights[head < op.heads() ? i : dim + i]) / size;
+  }
+}
+
 void Interpreter::rope_update_cache(const fb::Op& op) {
   std::vector<double> qkv = input(op, 0);
   const size_t q_columns = size_t{op.heads()} * op.head_dim();
   const size_t kv_columns = size_t{op.kv_heads()} * op.head_dim();
+  if (op.inputs()->size() > 2 && op.inputs()->Get(2) >= 0) norm_heads(op, &qkv);
   rotate(op, matrix(op, 1), op.heads() + op.kv_heads(), qkv.data());
   std::copy_n(qkv.begin(), q_columns, output(op, 0).begin());
   write_cache(qkv.data() + q_columns, op.outputs()->Get(1));

@@ -75,6 +75,7 @@ class Interpreter {
   void attention(const fb::Op& op);
   double score(const fb::Op& op, double dot, size_t c) const;
   void rope_update_cache(const fb::Op& op);
+  void norm_heads(const fb::Op& op, std::vector<double>* qkv);
   void rms_norm(const fb::Op& op);
   void elementwise(const fb::Op& op);
   void move_columns(const fb::Op& op);

@@ -1,8 +1,11 @@
-// What could break: where q, k and v begin in a row of qkv, rotating what must not be rotated, and
-// everything that could break in rope and update_cache.
+// What could break: where q, k and v begin in a row of qkv, rotating what must not be rotated,
+// norms over parts of two heads or with the other's weights, and everything that could break in
+// rope and update_cache.
 #include "rt/kernels/rope_update_cache.h"
 
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "tests/support/gpu.h"
 #include "tests/support/q4.h"
@@ -11,6 +14,8 @@
 
 namespace nbl::test {
 namespace {
+
+constexpr float kEpsilon = 0.01f;
 
 struct Case {
   uint32_t heads, kv_heads, head_dim, rotary_dim, context, tokens, live, input_pos;
@@ -21,18 +26,29 @@ void PrintTo(const Case& c, std::ostream* out) {
        << c.live << "/" << c.tokens << " at " << c.input_pos;
 }
 
-class RopeUpdateCache : public testing::TestWithParam<std::tuple<Case, bool>> {
+class RopeUpdateCache : public testing::TestWithParam<std::tuple<Case, bool, bool>> {
  protected:
   void SetUp() override {
-    std::tie(c_, half_) = GetParam();
+    std::tie(c_, half_, norm_) = GetParam();
     Random random(c_.heads * 100 + c_.input_pos);
     x_ = random.normals(size_t{c_.tokens} * columns());
+    weights_ = random.normals(size_t{2} * c_.head_dim);
     rotated_.assign(x_.begin(), x_.end());
     for (uint32_t t = 0; t < c_.live; ++t) {
       for (uint32_t h = 0; h < c_.heads + c_.kv_heads; ++h) {
-        rotate_head(&rotated_[size_t{t} * columns() + h * c_.head_dim], c_.rotary_dim, half_,
-                    c_.input_pos + t, 1e4);
+        double* head = &rotated_[size_t{t} * columns() + h * c_.head_dim];
+        if (norm_) norm_head(&weights_[h < c_.heads ? 0 : c_.head_dim], head);
+        rotate_head(head, c_.rotary_dim, half_, c_.input_pos + t, 1e4);
       }
+    }
+  }
+  void norm_head(const float* weights, double* head) const {
+    double squares = 0;
+    for (uint32_t i = 0; i < c_.head_dim; ++i)
+      squares += head[i] * head[i];
+    for (uint32_t i = 0; i < c_.head_dim; ++i) {
+      head[i] *=
+          static_cast<double>(weights[i]) / std::sqrt(squares / c_.head_dim + double{kEpsilon});
     }
   }
   uint32_t columns() const { return (c_.heads + 2 * c_.kv_heads) * c_.head_dim; }
@@ -41,14 +57,16 @@ class RopeUpdateCache : public testing::TestWithParam<std::tuple<Case, bool>> {
     q_.assign(size_t{c_.tokens} * row_stride(c_.heads * c_.head_dim), kPoison);
     k_.assign(size_t{c_.kv_heads} * c_.context * c_.head_dim / 2, kPoison);
     v_ = k_;
-    const RopeUpdateCacheArgs args{c_.tokens,     c_.heads, c_.kv_heads, c_.head_dim,
-                                   c_.rotary_dim, half_,    c_.context};
+    RopeUpdateCacheArgs args{c_.tokens,     c_.heads, c_.kv_heads, c_.head_dim,
+                             c_.rotary_dim, half_,    c_.context};
+    args.norm = norm_;
+    args.eps = kEpsilon;
     const auto table = words_of(rope_table(c_.context, c_.rotary_dim, 1e4));
     KernelCall call;
     ASSERT_TRUE(call_rope_update_cache(gpu->caps(), args, &call, nullptr).ok());
     ASSERT_EQ(gpu->run(call, {reads(step_words(c_.input_pos, c_.live)),
                               reads(activation_words(x_, c_.tokens, columns(), NAN)), reads(table),
-                              writes(q_), writes(k_), writes(v_)}),
+                              writes(q_), writes(k_), writes(v_), reads(words_of(weights_))}),
               "");
   }
 
@@ -77,7 +95,9 @@ class RopeUpdateCache : public testing::TestWithParam<std::tuple<Case, bool>> {
 
   Case c_{};
   bool half_ = false;
+  bool norm_ = false;
   std::vector<float> x_;
+  std::vector<float> weights_;  // of the norms
   std::vector<double> rotated_;
   std::vector<uint32_t> q_, k_, v_;
 };
@@ -91,7 +111,7 @@ TEST_P(RopeUpdateCache, rotates_queries_and_keys_and_copies_values) {
     const auto row = rotated_.begin() + size_t{t} * columns();
     want.insert(want.end(), row, row + q_columns);
   }
-  EXPECT_LT(relative_error(want, live_rows(q_, c_.live, q_columns)), 3e-7);
+  EXPECT_LT(relative_error(want, live_rows(q_, c_.live, q_columns)), norm_ ? 6e-7 : 3e-7);
   // Rounding to f16 is off by at most 2^-11 of a value.
   expect_cache(k_, q_columns, 1.0 / 2048);
   expect_cache(v_, q_columns + c_.kv_heads * c_.head_dim, 1.0 / 2048);
@@ -119,7 +139,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RopeUpdateCache,
                                                           Case{8, 2, 80, 32, 101, 1, 1, 100},
                                                           Case{6, 3, 128, 128, 65, 64, 64, 1},
                                                           Case{2, 1, 256, 64, 700, 2, 2, 655}),
-                                          testing::Bool()));
+                                          testing::Bool(), testing::Bool()));
 
 TEST(RopeUpdateCacheBounds, tokens_past_the_context_are_dropped) {
   NBL_REQUIRE_GPU(gpu);
@@ -131,7 +151,7 @@ TEST(RopeUpdateCacheBounds, tokens_past_the_context_are_dropped) {
   ASSERT_TRUE(call_rope_update_cache(gpu->caps(), args, &call, nullptr).ok());
   ASSERT_EQ(
       gpu->run(call, {reads(step_words(4, 4)), reads(x), reads(words_of(rope_table(6, 8, 1e4))),
-                      writes(q), writes(k), writes(v)}),
+                      writes(q), writes(k), writes(v), reads(x)}),
       "");
   for (uint32_t i = 0; i < 16; ++i) {
     EXPECT_EQ(k[i], kPoison);

@@ -209,7 +209,7 @@ void append(Gpu* gpu, const Caps& caps, const UpdateCacheArgs& args, const std::
   KernelCall call;
   ASSERT_TRUE(call_update_cache(caps, args, &call, nullptr).ok());
   ASSERT_EQ(gpu->run(call, {reads(step), reads(x), reads(x), writes(unused), writes(*cache),
-                            reads(unused)}),
+                            reads(unused), reads(unused)}),
             "");
 }
 
@@ -233,9 +233,10 @@ void append_fused(Gpu* gpu, const Caps& caps, const SdpaArgs& args, const std::v
   std::vector<uint32_t> out(size_t{args.tokens} * row_stride(q_columns), kPoison);
   KernelCall call;
   ASSERT_TRUE(call_rope_update_cache(caps, rope, &call, nullptr).ok());
-  ASSERT_EQ(gpu->run(call, {reads(step), reads(activation_words(qkv, args.tokens, columns)),
-                            reads(step), writes(out), writes(caches->k), writes(caches->v)}),
-            "");
+  ASSERT_EQ(
+      gpu->run(call, {reads(step), reads(activation_words(qkv, args.tokens, columns)), reads(step),
+                      writes(out), writes(caches->k), writes(caches->v), reads(step)}),
+      "");
   EXPECT_EQ(live_rows(out, at.live, q_columns), q);
 }
 

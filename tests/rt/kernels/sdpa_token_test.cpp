@@ -116,7 +116,7 @@ TEST_P(SdpaToken, matches_the_separate_kernels_and_float64) {
   KernelCall call;
   ASSERT_TRUE(call_rope_update_cache(gpu->caps(), rope, &call, nullptr).ok());
   ASSERT_EQ(gpu->run(call, {reads(step), reads(data.qkv), reads(data.table), writes(q),
-                            writes(caches.k), writes(caches.v)}),
+                            writes(caches.k), writes(caches.v), reads(step)}),
             "");
   if (c.cache == DType::f16) {
     EXPECT_EQ(data.caches.v, caches.v);

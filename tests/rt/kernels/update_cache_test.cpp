@@ -33,7 +33,7 @@ void run(Gpu* gpu, const Caps& caps, const UpdateCacheArgs& args, uint32_t input
   KernelCall call;
   ASSERT_TRUE(call_update_cache(caps, args, &call, nullptr).ok());
   ASSERT_EQ(gpu->run(call, {reads(step_words(input_pos, live)), reads(x), reads(unused),
-                            reads(unused), writes(*cache), reads(unused)}),
+                            reads(unused), writes(*cache), reads(unused), reads(unused)}),
             "");
 }
 
