@@ -8,9 +8,13 @@ namespace {
 // The ops around one attention, by index.
 struct Attention {
   size_t sdpa, rope_q, rope_k, update_k, update_v, linear_q, linear_k, linear_v;
+  bool has_norms;  // of each head of q and k, before they turn
+  size_t norm_q, norm_k;
 
   std::vector<size_t> replaced() const {
-    return {rope_q, rope_k, update_k, update_v, linear_q, linear_k, linear_v};
+    std::vector<size_t> ops = {rope_q, rope_k, update_k, update_v, linear_q, linear_k, linear_v};
+    if (has_norms) ops.insert(ops.end(), {norm_q, norm_k});
+    return ops;
   }
 };
 
@@ -41,6 +45,17 @@ bool same_rotation(const GraphOp& a, const GraphOp& b) {
          a.rope_half == b.rope_half;
 }
 
+// Norms of whole heads that are alike but for their weights.
+bool are_head_norms(const Graph& graph, const Attention& a) {
+  const uint32_t head_dim = graph.ops[a.rope_q].head_dim;
+  const auto is_head_norm = [&](const GraphOp& norm) {
+    return graph.columns(norm.inputs[1]) == head_dim;
+  };
+  const GraphOp& q = graph.ops[a.norm_q];
+  const GraphOp& k = graph.ops[a.norm_k];
+  return is_head_norm(q) && is_head_norm(k) && q.eps == k.eps;
+}
+
 bool match(const Graph& graph, size_t sdpa, Attention* found) {
   const std::vector<GraphOp>& ops = graph.ops;
   if (ops[sdpa].kind != OpKind::sdpa_with_kv_cache) return false;
@@ -53,13 +68,18 @@ bool match(const Graph& graph, size_t sdpa, Attention* found) {
     return from(reader, 0, OpKind::linear_q4gsw, op) ||
            from(reader, 0, OpKind::linear_dq8ca_q4gsw, op);
   };
-  const bool shape = from(a.sdpa, 0, OpKind::rope, &a.rope_q) &&
-                     from(a.sdpa, 1, OpKind::update_cache, &a.update_k) &&
-                     from(a.sdpa, 2, OpKind::update_cache, &a.update_v) &&
-                     from(a.update_k, 0, OpKind::rope, &a.rope_k) &&
-                     from_linear(a.rope_q, &a.linear_q) && from_linear(a.rope_k, &a.linear_k) &&
-                     from_linear(a.update_v, &a.linear_v);
-  if (!shape || !same_rotation(ops[a.rope_q], ops[a.rope_k])) return false;
+  const bool ends = from(a.sdpa, 0, OpKind::rope, &a.rope_q) &&
+                    from(a.sdpa, 1, OpKind::update_cache, &a.update_k) &&
+                    from(a.sdpa, 2, OpKind::update_cache, &a.update_v) &&
+                    from(a.update_k, 0, OpKind::rope, &a.rope_k);
+  if (!ends || !same_rotation(ops[a.rope_q], ops[a.rope_k])) return false;
+  a.has_norms = from(a.rope_q, 0, OpKind::rms_norm, &a.norm_q) &&
+                from(a.rope_k, 0, OpKind::rms_norm, &a.norm_k);
+  if (a.has_norms && !are_head_norms(graph, a)) return false;
+  const bool starts = from_linear(a.has_norms ? a.norm_q : a.rope_q, &a.linear_q) &&
+                      from_linear(a.has_norms ? a.norm_k : a.rope_k, &a.linear_k) &&
+                      from_linear(a.update_v, &a.linear_v);
+  if (!starts) return false;
   const GraphOp& q = ops[a.linear_q];
   for (const size_t other : {a.linear_k, a.linear_v}) {
     if (ops[other].inputs[0] != q.inputs[0] || ops[other].kind != q.kind) return false;
@@ -108,6 +128,21 @@ int32_t joined_bias(Graph* graph, const Attention& a, const std::string& name) {
                      .constant = std::move(constant)});
 }
 
+// The weights of both norms: those of q, then those of k.
+int32_t joined_norm(Graph* graph, const Attention& a, const std::string& name) {
+  auto constant = std::make_shared<Constant>();
+  for (const size_t norm : {a.norm_q, a.norm_k}) {
+    const std::vector<float> values =
+        constant_values(*graph->tensor(graph->ops[norm].inputs[1]).constant);
+    constant->values.insert(constant->values.end(), values.begin(), values.end());
+  }
+  const auto length = static_cast<uint32_t>(constant->values.size());
+  return graph->add({.name = name + ".weight",
+                     .role = Role::weight,
+                     .shape = {length},
+                     .constant = std::move(constant)});
+}
+
 // "blk.3.attn_q" -> "blk.3."
 std::string place(const std::string& name) {
   return name.substr(0, name.rfind('.') + 1);
@@ -135,6 +170,10 @@ void rewrite(Graph* graph, const Attention& a) {
                .head_dim = rope_q.head_dim,
                .rotary_dim = rope_q.rotary_dim,
                .rope_half = rope_q.rope_half};
+  if (a.has_norms) {
+    rope.eps = graph->ops[a.norm_q].eps;
+    rope.inputs.push_back(joined_norm(graph, a, at + "attn_qk_norm"));
+  }
   const auto before_sdpa = graph->ops.begin() + static_cast<std::ptrdiff_t>(a.sdpa);
   graph->ops.insert(before_sdpa, {std::move(linear), std::move(rope)});
   remove_ops(graph, a.replaced());
@@ -147,7 +186,7 @@ int fuse_qkv(Graph* graph) {
   for (size_t i = 0; i < graph->ops.size(); ++i) {
     Attention attention{};
     if (!match(*graph, i, &attention)) continue;
-    // The seven ops before the attention give way to two.
+    // The ops before the attention, seven or nine, give way to two.
     rewrite(graph, attention);
     i -= attention.replaced().size() - 2;
     ++applied;

@@ -20,9 +20,10 @@ int tie_weights(Graph* graph);
 // sum of two activations becomes add, silu(gate) * up becomes swiglu, x * sigmoid(x) becomes silu.
 int lower_elementwise(Graph* graph);
 
-// q, k and v linears of the same x, with or without biases, the rotation of q and k and the two
-// cache writes become one linear over the stacked rows and one rope_update_cache. It is one rewrite
-// because a graph has no op that splits a tensor: half of it would have no meaning.
+// q, k and v linears of the same x, with or without biases, norms of the heads of q and k, their
+// rotation and the two cache writes become one linear over the stacked rows and one
+// rope_update_cache. It is one rewrite because a graph has no op that splits a tensor: half of it
+// would have no meaning.
 int fuse_qkv(Graph* graph);
 
 // gate and up linears of the same x and their swiglu become one linear whose rows are gate and up

@@ -206,6 +206,28 @@ TEST_P(Architecture, is_told_from_its_neighbour) {
   EXPECT_GT(worst_error(rows, expected), kFarOff);
 }
 
+// Norms of keys and an int8 cache both find something over whole heads of one work-group.
+TEST(ArchitectureCaches, may_be_of_any_type) {
+  NBL_REQUIRE_VULKAN();
+  for (const char* name : {"qwen3", "gemma3"}) {
+    LlamaSpec spec = small({.heads = 3, .kv_heads = 1, .head_dim = 36, .architecture = name});
+    spec.seed = seed();
+    const TempFile file(write_gguf_llama(spec).bytes);
+    const compiler::Checkpoint checkpoint = compiler::import_checkpoint(file.path(), {});
+    const std::vector<uint32_t> prompt = prompt_of(spec.vocab);
+    for (const DType cache : {DType::f32, DType::f16, DType::i8}) {
+      SCOPED_TRACE(testing::Message() << name << ", cache type " << static_cast<int>(cache));
+      const AlignedBytes model =
+          build_model(checkpoint, {.context = kContext, .prefill_chunk = 32, .cache = cache});
+      Interpreter reference(model.span());
+      TestEngine engine(model.span(), {.logits = NBL_LOGITS_ALL});
+      // A value halfway between two steps of int8 goes either way.
+      const double tolerance = cache == DType::i8 ? 2e-2 : kTolerance;
+      EXPECT_LE(worst_error(engine.logits_of(prompt, 32), reference.evaluate(prompt)), tolerance);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(all, Architecture, testing::ValuesIn(cases()),
                          [](const auto& model) { return model.param.name; });
 

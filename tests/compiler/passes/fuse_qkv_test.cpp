@@ -96,6 +96,47 @@ TEST(FuseQkv, joins_biases_and_fills_in_where_one_is_missing) {
   EXPECT_EQ(seen, 2);
 }
 
+TEST(FuseQkv, takes_the_norms_of_heads_along) {
+  const Checkpoint checkpoint =
+      test::small_llama({.layers = 2, .kv_heads = 1, .architecture = "qwen3"});
+  Graph graph = build_graph(checkpoint, {.context = 70});
+  EXPECT_EQ(fuse_qkv(&graph), 2);
+  tidy(&graph);
+  EXPECT_EQ(verify(graph), "");
+  EXPECT_EQ(lines_with(graph, "blk.1.q ["),
+            (Lines{"blk.1.q [T, 192], blk.1.k_cache, blk.1.v_cache = "
+                   "rope_update_cache(blk.1.attn_qkv, rope_table, blk.1.attn_qk_norm.weight) "
+                   "eps=1e-05 heads=6 kv_heads=1 head_dim=32 rotary_dim=32"}));
+  EXPECT_TRUE(lines_with(graph, "attn_q_norm").empty());
+  for (const GraphTensor& tensor : graph.tensors) {
+    if (tensor.name != "blk.1.attn_qk_norm.weight") continue;
+    std::vector<float> expected(64);
+    checkpoint.tensors.at("blk.1.attn_q_norm").read_row(0, expected.data());
+    checkpoint.tensors.at("blk.1.attn_k_norm").read_row(0, expected.data() + 32);
+    EXPECT_EQ(constant_values(*tensor.constant), expected);
+    return;
+  }
+  FAIL() << "no joined norm";
+}
+
+TEST(FuseQkv, leaves_a_layer_alone_whose_norms_are_not_of_both_or_not_alike) {
+  const Checkpoint checkpoint = test::small_llama({.layers = 1, .architecture = "qwen3"});
+  Graph one = build_graph(checkpoint, {.context = 70});
+  Graph other = one;
+  for (GraphOp& op : other.ops) {
+    if (op.name == "blk.0.attn_k_norm") op.eps *= 2;
+  }
+  EXPECT_EQ(fuse_qkv(&other), 0);
+  // k turns without its norm.
+  int32_t plain = kAbsent;
+  for (GraphOp& op : one.ops) {
+    if (op.name == "blk.0.attn_k") plain = op.outputs[0];
+    if (op.name == "blk.0.k") op.inputs[0] = plain;
+  }
+  std::erase_if(one.ops, [](const GraphOp& op) { return op.name == "blk.0.attn_k_norm"; });
+  EXPECT_EQ(fuse_qkv(&one), 0);
+}
+
 TEST(FuseQkv, rewrites_every_layer) {
   const Checkpoint checkpoint = test::small_llama({.layers = 3});
   Graph graph = build_graph(checkpoint, {.context = 70});
