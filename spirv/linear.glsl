@@ -60,10 +60,14 @@ vec4 scales_of(uvec4 words) {
   return vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
 }
 
-// gate / (1 + e^-gate) * up. For gate below -88 the exponential is infinite and the quotient 0.
-float silu_times(float gate, float up) {
-  const float e = exp(-abs(gate));
-  return gate * (gate >= 0.0 ? 1.0 : e) / (1.0 + e) * up;
+// silu(gate) * up = gate / (1 + e^-gate) * up, or gelu(gate) * up by its approximation with tanh,
+// which is gate / (1 + e^-s) * up. For s below -88 the exponential is infinite and the quotient 0.
+float gated(float gate, float up) {
+  const bool gelu = (LINEAR_FLAGS & LINEAR_GELU) != 0u;
+  // 2 sqrt(2 / pi) (x + 0.044715 x^3)
+  const float s = gelu ? 1.59576912 * (gate + 0.044715 * gate * gate * gate) : gate;
+  const float e = exp(-abs(s));
+  return gate * (s >= 0.0 ? 1.0 : e) / (1.0 + e) * up;
 }
 
 // Where a quad's results lie in output row t, in vec2: two of them, with swiglu one.
@@ -93,7 +97,7 @@ void store_quad(uint quad, uint t, vec4 sum, vec4 added) {
   }
   const uint at = result_at(quad, t);
   if ((LINEAR_FLAGS & LINEAR_SWIGLU) != 0u) {
-    result[at] = vec2(silu_times(sum.x, sum.y), silu_times(sum.z, sum.w)) + added.xy;
+    result[at] = vec2(gated(sum.x, sum.y), gated(sum.z, sum.w)) + added.xy;
     return;
   }
   sum += added;

@@ -5,6 +5,7 @@
 #define LINEAR_BIAS 1u
 #define LINEAR_RESIDUAL 2u
 #define LINEAR_SWIGLU 4u   /* rows 2i and 2i+1 are gate and up; out[i] = silu(gate) * up */
+#define LINEAR_GELU 16u    /* with LINEAR_SWIGLU: gelu, by tanh, in place of silu */
 #define LINEAR_LAST_ROW 8u /* read row token_count - 1, write row 0 */
 /* Steps of at most flags >> LINEAR_FEW tokens are left to another dispatch; so are those of more
    than tokens. */

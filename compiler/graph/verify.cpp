@@ -242,7 +242,8 @@ void check_columns(const Operands& in, const GraphOp& op) {
 void check_op(const Graph& graph, const GraphOp& op) {
   const Operands in(graph, op);
   const bool has_function = op.function != Function::none;
-  in.require(has_function == (op.kind == OpKind::elementwise), "it has {} function",
+  const bool opens_gate = op.swiglu && op.function == Function::gelu_tanh && is_linear(op.kind);
+  in.require(opens_gate || has_function == (op.kind == OpKind::elementwise), "it has {} function",
              has_function ? "a" : "no");
   switch (op.kind) {
     case OpKind::embedding_q4gsw: {

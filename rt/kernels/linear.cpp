@@ -196,6 +196,7 @@ LinearPush linear_push(const LinearArgs& args) {
   if (args.bias) flags |= LINEAR_BIAS;
   if (args.residual) flags |= LINEAR_RESIDUAL;
   if (args.swiglu) flags |= LINEAR_SWIGLU;
+  if (args.gelu) flags |= LINEAR_GELU;
   if (args.last_row) flags |= LINEAR_LAST_ROW;
   flags |= args.few << LINEAR_FEW;
   return {.tokens = args.tokens,

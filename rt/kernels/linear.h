@@ -24,6 +24,7 @@ struct LinearArgs {
   bool texture = false;  // the nibbles are in a sampled image
   uint32_t few = 0;  // see linear_few_tokens(); steps of at most so many tokens are not this one's
   bool f32_scales = false;
+  bool gelu = false;  // with swiglu: gelu, by tanh, in place of silu
 };
 
 // True where the kernel chosen for these arguments can normalise x itself: one row of x of whole

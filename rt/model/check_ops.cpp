@@ -198,7 +198,9 @@ void check_rms_norm(Operands* in, const Op& op) {
 
 void check_by_kind(Operands* in, const Op& op, const Model& model) {
   const bool has_function = op.function != Function::none;
-  in->require(has_function == (op.kind == OpKind::elementwise), has_function, !has_function);
+  const bool opens_gate = op.swiglu && op.function == Function::gelu_tanh && is_linear(op.kind);
+  in->require(opens_gate || has_function == (op.kind == OpKind::elementwise), has_function,
+              !has_function);
   switch (op.kind) {
     case OpKind::embedding_q4gsw: {
       in->count(2, 2, 1);

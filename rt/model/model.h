@@ -36,17 +36,19 @@ enum class OpKind : uint8_t {
   rms_norm,
   // x [T, K], weight q4 [N, K], [norm f32 [K]], [bias f32 [N]], [residual [T, N]] -> out [T, N].
   // out = (norm ? rms_norm(x, norm, eps) : x) * weight^T + bias + residual; with swiglu, rows
-  // 2i and 2i+1 are gate and up and out[i] = silu(gate) * up [T, N/2].
+  // 2i and 2i+1 are gate and up and out[i] = silu(gate) * up [T, N/2], or gelu_tanh(gate) * up
+  // where
+  // that is its function.
   linear_q4gsw,
   // x [T, H*D], table f32 [64 + ceil(context/64), R] -> out [T, H*D].  Rotates each head at its
   // position; the table holds (cos, sin) pairs (docs/format.md).
   rope,
   // x [T, Hkv*D] -> cache [Hkv, context, D].            Writes rows input_pos .. input_pos+T-1.
   update_cache,
-  // qkv [T, (H+2*Hkv)*D], table, [norm f32 [2*D]] -> q [T, H*D], k cache, v cache.  rope of q and
-  // k,
-  // then update_cache. With a norm, each head of q and k is normed before it turns: by the first D
-  // weights those of q, by the others those of k.
+  // qkv [T, (H+2*Hkv)*D], table, [norm f32 [2*D]] -> q [T, H*D], k cache, v cache.
+  // rope of q and k, then update_cache. With a norm, each head of q and k is normed before it
+  // turns:
+  // those of q by the first D weights, those of k by the others.
   rope_update_cache,
   // q [T, H*D], k cache, v cache, [mask f32 [context, context]] -> out [T, H*D].
   // softmax(softcap(scale * q k^T) + mask) v over the keys that a row sees (docs/format.md).

@@ -129,6 +129,27 @@ TEST(HostileOps, norms_of_queries_and_keys_that_do_not_fit_are_refused) {
                  Code::bad_op, "", good);
 }
 
+TEST(HostileOps, functions_that_are_no_gate_of_a_linear_are_refused) {
+  const compiler::Checkpoint checkpoint =
+      test::small_llama({.layers = 1, .architecture = "gemma3"});
+  for (const Function function : {Function::gelu_tanh, Function::silu, Function::mul}) {
+    for (const bool gated : {true, false}) {
+      const auto edit = [&](compiler::Graph* graph) {
+        for (compiler::GraphOp& op : graph->ops) {
+          if (op.kind == OpKind::linear_q4gsw && op.swiglu == gated) op.function = function;
+        }
+      };
+      HostileFile file(test::build_model(checkpoint, {.edit = edit}));
+      const bool is_good = gated && function == Function::gelu_tanh;
+      const std::string text = file.load_error();
+      EXPECT_EQ(text.empty(), is_good) << text;
+      if (!is_good) {
+        EXPECT_EQ(code_name(file.code()), std::string(code_name(Code::bad_op))) << text;
+      }
+    }
+  }
+}
+
 TEST(HostileOps, operands_that_do_not_fit_are_refused) {
   // The tensor that input `slot` of an op names.
   const auto input = [](HostileFile& f, std::string_view kind, uint32_t which, uint32_t slot) {

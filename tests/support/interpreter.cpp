@@ -42,6 +42,11 @@ std::vector<double> normalize(const std::vector<double>& x, const std::vector<fl
   return out;
 }
 
+double gelu_tanh(double x) {
+  const double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+  return 0.5 * x * (1 + std::tanh(u));
+}
+
 double silu(double x) {
   return x / (1 + std::exp(-x));
 }
@@ -204,8 +209,10 @@ void Interpreter::linear(const fb::Op& op) {
     rows[n] = sum;
   }
   std::vector<double>& out = output(op, 0);
+  const bool gelu = op.function() != nullptr && is(op.function(), "gelu_tanh");
   for (size_t n = 0; n < out.size(); ++n) {
-    out[n] = op.swiglu() ? silu(rows[2 * n]) * rows[2 * n + 1] : rows[n];
+    const auto gated = [&](double gate) { return gelu ? gelu_tanh(gate) : silu(gate); };
+    out[n] = op.swiglu() ? gated(rows[2 * n]) * rows[2 * n + 1] : rows[n];
     if (present(3)) out[n] += static_cast<double>(matrix(op, 3).values[n]);
     if (present(4)) out[n] += input(op, 4)[n];
   }

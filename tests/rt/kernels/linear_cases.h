@@ -19,6 +19,7 @@ struct LinearCase {
   bool norm = false, bias = false, residual = false, swiglu = false, last_row = false;
   uint32_t window = 0;  // rows a dispatch; 0 = all
   bool f32_scales = false;
+  bool gelu = false;  // with swiglu
 };
 
 inline void PrintTo(const LinearCase& c, std::ostream* out) {
@@ -26,7 +27,7 @@ inline void PrintTo(const LinearCase& c, std::ostream* out) {
        << c.live << (c.norm ? " norm" : "") << (c.bias ? " bias" : "")
        << (c.residual ? " residual" : "") << (c.swiglu ? " swiglu" : "")
        << (c.last_row ? " last_row" : "") << " window" << c.window
-       << (c.f32_scales ? " f32 scales" : "");
+       << (c.f32_scales ? " f32 scales" : "") << (c.gelu ? " gelu" : "");
 }
 
 inline LinearArgs args_of(const LinearCase& c, uint32_t row_begin, uint32_t row_count) {
@@ -42,7 +43,8 @@ inline LinearArgs args_of(const LinearCase& c, uint32_t row_begin, uint32_t row_
           .swiglu = c.swiglu,
           .last_row = c.last_row,
           .eps = 1e-5f,
-          .f32_scales = c.f32_scales};
+          .f32_scales = c.f32_scales,
+          .gelu = c.gelu};
 }
 
 // The operands of one case, random; x and residual have zero padding as activations do.
@@ -63,6 +65,10 @@ struct LinearData {
     step[STEP_TOKEN_COUNT] = c.live == 0 ? c.tokens : c.live;
   }
 
+  static double gated(const LinearCase& c, double x) {
+    if (!c.gelu) return x / (1 + std::exp(-x));
+    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+  }
   static uint32_t out_columns(const LinearCase& c) { return c.swiglu ? c.rows / 2 : c.rows; }
 
   // What the sums of row t would measure if their terms did not cancel: ||(sum_k (x w)^2)^(1/2)||.
@@ -98,7 +104,7 @@ struct LinearData {
     }
     std::vector<double> out(out_columns(c));
     for (uint32_t i = 0; i < out.size(); ++i) {
-      out[i] = c.swiglu ? sums[2 * i] / (1 + std::exp(-sums[2 * i])) * sums[2 * i + 1] : sums[i];
+      out[i] = c.swiglu ? gated(c, sums[2 * i]) * sums[2 * i + 1] : sums[i];
       if (c.residual) out[i] += residual[size_t{c.last_row ? 0 : t} * out.size() + i];
     }
     return out;

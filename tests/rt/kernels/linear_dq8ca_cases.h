@@ -56,7 +56,7 @@ struct Dq8caData : LinearData {
     }
     std::vector<double> out(out_columns(c));
     for (uint32_t i = 0; i < out.size(); ++i) {
-      out[i] = c.swiglu ? sums[2 * i] / (1 + std::exp(-sums[2 * i])) * sums[2 * i + 1] : sums[i];
+      out[i] = c.swiglu ? gated(c, sums[2 * i]) * sums[2 * i + 1] : sums[i];
       if (c.residual) out[i] += residual[size_t{c.last_row ? 0 : t} * out.size() + i];
     }
     return out;

@@ -94,6 +94,23 @@ INSTANTIATE_TEST_SUITE_P(
                    .bias = true,
                    .last_row = true}));
 
+std::vector<LinearCase> gelu_gates() {
+  std::vector<LinearCase> cases;
+  for (const uint32_t tokens : {1u, 5u, 33u}) {
+    for (const bool norm : {false, true}) {
+      cases.push_back({.tokens = tokens,
+                       .columns = 97,
+                       .rows = 192,
+                       .group_size = 32,
+                       .norm = norm,
+                       .swiglu = true,
+                       .gelu = true});
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(GeluGates, Linear, testing::ValuesIn(gelu_gates()));
+
 INSTANTIATE_TEST_SUITE_P(Windows, Linear,
                          testing::Values(LinearCase{.tokens = 1,
                                                     .columns = 97,
