@@ -15,7 +15,7 @@ constexpr Pass kPasses[] = {
     {"lower_elementwise", "add, silu and swiglu for the functions they are", true,
      lower_elementwise},
     {"fuse_qkv", "one linear for q, k and v; rope with the cache write", true, fuse_qkv},
-    {"fuse_gate_up", "one linear for gate and up, with swiglu", true, fuse_gate_up},
+    {"fuse_gate_up", "one linear for gate and up, with swiglu or geglu", true, fuse_gate_up},
     {"fuse_residual", "the residual add in the linear before it", true, fuse_residual},
     {"fuse_norm", "the norm in the linears behind it", true, fuse_norm},
 };

@@ -26,8 +26,8 @@ int lower_elementwise(Graph* graph);
 // would have no meaning.
 int fuse_qkv(Graph* graph);
 
-// gate and up linears of the same x and their swiglu become one linear whose rows are gate and up
-// in turn, padded with zero rows to 2 * align_up(F, 32).
+// gate and up linears of the same x and their swiglu, or gelu_tanh(gate) * up, become one linear
+// whose rows are gate and up in turn, padded with zero rows to 2 * align_up(F, 32).
 int fuse_gate_up(Graph* graph);
 
 // An add of a linear's result becomes the linear's residual operand.

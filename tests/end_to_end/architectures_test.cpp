@@ -121,7 +121,8 @@ Compiled compile(const Case& model) {
   Compiled out;
   out.spec = model.spec;
   out.spec.seed = seed();
-  const TempFile file(write_gguf_llama(out.spec).bytes);
+  const LlamaFile source = write_gguf_llama(out.spec);
+  const TempFile file(source.bytes);
   const compiler::Checkpoint checkpoint = compiler::import_checkpoint(file.path(), {});
   BuildOptions options{.context = kContext, .prefill_chunk = 32};
   out.fused = build_model(checkpoint, options);
@@ -135,6 +136,10 @@ Compiled compile(const Case& model) {
     for (uint32_t n = 0; n < shape.rows; ++n) {
       for (uint32_t k = 0; k < shape.columns; ++k)
         values.push_back(static_cast<float>(reader.weight(name, n, k)));
+    }
+    if (out.spec.type == SourceType::q4_0 || shape.rows == 1) {
+      EXPECT_EQ(values, source.weights.at(shape.name))
+          << shape.name << " is not taken over as it is";
     }
   }
   return out;

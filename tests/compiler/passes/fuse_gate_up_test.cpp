@@ -55,6 +55,44 @@ TEST(FuseGateUp, interleaves_the_rows_and_pads_with_zeros) {
   }
 }
 
+// Gemma's gate. The product may name its operands in either order.
+TEST(FuseGateUp, turns_a_gelu_and_a_product_into_the_gate_of_one_linear) {
+  test::LlamaSpec spec = kSpec;
+  spec.architecture = "gemma3";
+  const Checkpoint checkpoint = test::small_llama(spec);
+  for (const bool swapped : {false, true}) {
+    Graph graph = build_graph(checkpoint, {.context = 70});
+    for (GraphOp& op : graph.ops) {
+      if (op.name == "blk.0.ffn_geglu" && swapped) std::swap(op.inputs[0], op.inputs[1]);
+    }
+    EXPECT_EQ(fuse_gate_up(&graph), 1);
+    tidy(&graph);
+    EXPECT_EQ(verify(graph), "");
+    EXPECT_EQ(lines_with(graph, "blk.0.ffn_geglu ["),
+              (Lines{"blk.0.ffn_geglu [T, 172] = linear_q4gsw(blk.0.ffn_norm, "
+                     "blk.0.ffn_gate_up.weight) swiglu function=gelu_tanh"}));
+    EXPECT_TRUE(lines_with(graph, "elementwise(blk.0").empty());
+    const auto fused = std::ranges::find(graph.tensors, "blk.0.ffn_gate_up.weight",
+                                         [](const GraphTensor& tensor) { return tensor.name; });
+    ASSERT_NE(fused, graph.tensors.end());
+    std::vector<float> row(96), gate(96);
+    constant_rows(*fused->constant).read(2, row.data());
+    checkpoint.tensors.at("blk.0.ffn_gate").read_row(1, gate.data());
+    EXPECT_EQ(row, gate);
+  }
+}
+
+TEST(FuseGateUp, leaves_a_gate_alone_that_goes_through_something_else) {
+  test::LlamaSpec spec = kSpec;
+  spec.architecture = "gemma3";
+  const Checkpoint checkpoint = test::small_llama(spec);
+  Graph graph = build_graph(checkpoint, {.context = 70});
+  for (GraphOp& op : graph.ops) {
+    if (op.name == "blk.0.ffn_gelu") op.function = Function::gelu;
+  }
+  EXPECT_EQ(fuse_gate_up(&graph), 0);
+}
+
 TEST(FuseGateUp, leaves_linears_of_different_inputs_alone) {
   const Checkpoint checkpoint = test::small_llama(kSpec);
   Graph graph = build_graph(checkpoint, {.context = 70});
