@@ -32,6 +32,10 @@ void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint
   words[STEP_TOP_P] = std::bit_cast<uint32_t>(sampling.top_p);
   words[STEP_SEED_LO] = low(sampling.seed);
   words[STEP_SEED_HI] = high(sampling.seed);
+  // Of a model with more of them the device does not see the last ones: the host does.
+  const std::span<const uint32_t> stops = s.model->stop_tokens();
+  for (uint32_t i = 0; i < STEP_STOP_COUNT; ++i)
+    words[STEP_STOPS + i] = i < stops.size() ? stops[i] : STEP_NO_STOP;
   std::byte* target = io(s, s.plan->io_step);
   memcpy(target, words, sizeof words);
   memcpy(target + sizeof words, tokens.data(), tokens.size_bytes());
@@ -122,8 +126,9 @@ Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequ
     if (steps == 0) break;
     const uint32_t first = sequence->next;
     NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, sequence, error));
-    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed;
-    // what the burst did after it lies past the position and is overwritten by whatever comes next.
+    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed: the
+    // steps after it did nothing, or for a stop token that the device does not know of, something
+    // past the position that is overwritten by whatever comes next.
     uint32_t fed = first;
     uint32_t used = 0;
     bool stopped = false;

@@ -51,8 +51,9 @@ typedef struct nbl_timing {
 
 /* The dispatches of the last decode step (prefill = 0) or prefill step (otherwise; of a decode step
  * where prefill_chunk is 1), in the order they were recorded in. Of a burst, that is the last step
- * that was submitted, also where a stop token ended the text before it. An evaluation of one token
- * is a decode step. Does not wait for the device: every step has ended when its call returned.
+ * that was submitted, also where a stop token ended the text before it: such a step has nothing to
+ * do, and `bytes` is what it would have moved. An evaluation of one token is a decode step. Does
+ * not wait for the device: every step has ended when its call returned.
  *
  * Writes info.decode_dispatches (info.prefill_dispatches) of them; *count says how many.
  * Errors: no_timestamps (opened without the flag; none on this device; no such step has run),

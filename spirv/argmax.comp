@@ -21,8 +21,9 @@ layout(push_constant) uniform Push { ArgmaxPush push; };
 
 void main() {
   const uint slice = folded_group();
-  if (slice >= push.slices) return;
-  const uint row = push.all_rows != 0u ? max(step[STEP_TOKEN_COUNT], 1u) - 1u : 0u;
+  const uint live = step[STEP_TOKEN_COUNT];
+  if (slice >= push.slices || live == 0u) return;
+  const uint row = push.all_rows != 0u ? live - 1u : 0u;
   const uint end = min((slice + 1u) * push.slice4, (push.vocab + 3u) / 4u);
 
   uvec2 best = uvec2(0u, 0xffffffffu);

@@ -3,7 +3,8 @@
 // Shapes      logits [rows][4 * stride4]; partial as argmax wrote it; results [steps]
 // Step        read: position, sampling parameters. Written in the end, so that the same recording
 //             can be submitted again: results[out_index++] = tokens[0] = token; input_pos +=
-//             token_count; token_count = 1.
+//             token_count; token_count = 1, or 0 where the last token of this step is a stop token:
+//             steps after it in the same submit do nothing.
 // Order       A token's distance is (maximum - logit) / temperature in nats as a fixed-point
 //             number, 32 = 2^32: its probability is exp(-distance) of the likeliest one's. Tokens
 //             are ordered by (distance, index); only those equal to the maximum have distance 0,
@@ -267,11 +268,17 @@ void main() {
   const uint lane = gl_LocalInvocationIndex;
   const uint input_pos = step[STEP_INPUT_POS];
   const uint token_count = step[STEP_TOKEN_COUNT];
+  if (token_count == 0u) return;
   const uint out_index = step[STEP_OUT_INDEX];
   const float temperature = uintBitsToFloat(step[STEP_TEMPERATURE]);
   const uint top_k = step[STEP_TOP_K];
   const float top_p = uintBitsToFloat(step[STEP_TOP_P]);
   const uvec2 seed = uvec2(step[STEP_SEED_LO], step[STEP_SEED_HI]);
+  const uint last_token = step[STEP_TOKENS + token_count - 1u];
+  uint next_count = 1u;
+  for (uint i = 0u; i < STEP_STOP_COUNT; ++i) {
+    if (step[STEP_STOPS + i] == last_token) next_count = 0u;
+  }
 
   uvec2 best = uvec2(0u, kNone);
   for (uint i = lane; i < push.slices; i += gl_WorkGroupSize.x) {
@@ -281,7 +288,7 @@ void main() {
   best = best_of_workgroup(best);
   uint token = best.y;
 
-  row4 = push.all_rows != 0u ? (max(token_count, 1u) - 1u) * push.stride4 : 0u;
+  row4 = push.all_rows != 0u ? (token_count - 1u) * push.stride4 : 0u;
   maximum = value_of_key(best.x);
   const bool finite = (floatBitsToUint(maximum) & 0x7f800000u) != 0x7f800000u;
   // Also the barrier between the reads of the step buffer, and of best_pairs, and what follows.
@@ -301,7 +308,7 @@ void main() {
     if (out_index < results.length()) results[out_index] = token;
     step[STEP_TOKENS] = token;
     step[STEP_INPUT_POS] = input_pos + token_count;
-    step[STEP_TOKEN_COUNT] = 1u;
+    step[STEP_TOKEN_COUNT] = next_count;
     step[STEP_OUT_INDEX] = out_index + 1u;
   }
 }

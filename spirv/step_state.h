@@ -5,7 +5,7 @@
 #define NBL_SPIRV_STEP_STATE_H
 
 #define STEP_INPUT_POS 0   /* position of the first live token */
-#define STEP_TOKEN_COUNT 1 /* live tokens in this step */
+#define STEP_TOKEN_COUNT 1 /* live tokens in this step; 0 = no kernel writes anything */
 #define STEP_OUT_INDEX 2   /* where the next sampled token goes in the results buffer */
 #define STEP_TEMPERATURE 3 /* float bits; 0 = greedy */
 #define STEP_TOP_K 4       /* 0 = off */
@@ -14,6 +14,9 @@
 #define STEP_SEED_HI 7
 #define STEP_COUNTERS 8 /* one a kv head: work-groups that are done; 0 between dispatches */
 #define STEP_COUNTER_COUNT 8
-#define STEP_TOKENS 16 /* token ids from here on */
+#define STEP_STOPS 16 /* stop tokens: fed one, sample makes the steps after it empty */
+#define STEP_STOP_COUNT 16
+#define STEP_NO_STOP 0xffffffff /* in places that no stop token takes: never a token */
+#define STEP_TOKENS 32          /* token ids from here on */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 
@@ -38,8 +39,15 @@ struct Sampler {
   Caps caps;
   SampleArgs args;
   std::vector<uint32_t> logits;
-  std::vector<uint32_t> step = std::vector<uint32_t>(STEP_TOKENS + 4, 0);
+  std::vector<uint32_t> step = empty_step();
   std::vector<uint32_t> results = {};
+  std::vector<uint32_t> partial = {};
+
+  static std::vector<uint32_t> empty_step() {
+    std::vector<uint32_t> words(STEP_TOKENS + 8, 0);
+    std::fill_n(words.begin() + STEP_STOPS, STEP_STOP_COUNT, STEP_NO_STOP);
+    return words;
+  }
 
   static Sampler of(Gpu* gpu, const Caps& caps, const std::vector<float>& row) {
     return {gpu, caps, {static_cast<uint32_t>(row.size()), 1, false}, to_rows({row})};
@@ -58,8 +66,7 @@ struct Sampler {
 
   // The tokens of `count` submits in a row. The k-th draw is for position + token_count + k.
   std::vector<uint32_t> run(uint32_t count = 1) {
-    std::vector<uint32_t> partial(argmax_partial_bytes(argmax_slices(caps, args.vocab)) / 4,
-                                  kPoison);
+    partial.assign(argmax_partial_bytes(argmax_slices(caps, args.vocab)) / 4, kPoison);
     results.assign(count, kPoison);
     KernelCall first;
     KernelCall second;
@@ -161,6 +168,48 @@ TEST(Sample, advances_the_step_buffer_for_the_next_step) {
   sampler.step[STEP_OUT_INDEX] = 1;
   EXPECT_EQ(sampler.run(), std::vector<uint32_t>{kPoison});
   EXPECT_EQ(sampler.step[STEP_TOKENS], 2u);
+}
+
+TEST(Sample, ends_a_burst_behind_a_stop_token) {
+  NBL_REQUIRE_GPU(gpu);
+  constexpr uint32_t kFed = 4;
+  constexpr uint32_t kSampled = 2;
+  for (const float temperature : {0.0f, 0.9f}) {
+    for (uint32_t place = 0; place < STEP_STOP_COUNT; ++place) {
+      // The token that is fed ends it, not the one that is sampled; of several the last one counts.
+      for (const uint32_t stop : {kFed, kSampled, kFed + 1}) {
+        Sampler sampler = Sampler::of(gpu, gpu->caps(), {-90, -90, 9, -90, -90, -90});
+        sampler.set({.temperature = temperature, .seed = 5}, 40, 3);
+        sampler.step[STEP_TOKENS] = kFed + 1;
+        sampler.step[STEP_TOKENS + 2] = kFed;
+        sampler.step[STEP_STOPS + place] = stop;
+        std::vector<uint32_t> after = sampler.step;
+        const std::vector<uint32_t> tokens = sampler.run(4);
+        const uint32_t steps = stop == kFed ? 1 : stop == kSampled ? 2 : 4;
+        for (uint32_t i = 0; i < 4; ++i)
+          EXPECT_EQ(tokens[i], i < steps ? kSampled : kPoison) << "stop " << stop << " step " << i;
+        after[STEP_INPUT_POS] = 40 + 3 + steps - 1;
+        after[STEP_TOKEN_COUNT] = steps == 4 ? 1 : 0;
+        after[STEP_OUT_INDEX] = steps;
+        after[STEP_TOKENS] = kSampled;
+        EXPECT_EQ(sampler.step, after) << "stop " << stop << " in place " << place;
+      }
+    }
+  }
+}
+
+TEST(Sample, of_a_step_without_tokens_writes_nothing) {
+  NBL_REQUIRE_GPU(gpu);
+  for (const Caps& caps : both(gpu)) {
+    for (const float temperature : {0.0f, 0.9f}) {
+      Sampler sampler = Sampler::of(gpu, caps, {1, 2, 9, 3, 0});
+      sampler.set({.temperature = temperature}, 40, 0);
+      const std::vector<uint32_t> before = sampler.step;
+      EXPECT_EQ(sampler.run(2), (std::vector<uint32_t>{kPoison, kPoison}));
+      EXPECT_EQ(sampler.step, before);
+      EXPECT_EQ(sampler.partial, std::vector<uint32_t>(sampler.partial.size(), kPoison));
+    }
+  }
 }
 
 TEST(Sample, takes_the_row_of_the_last_live_token) {
