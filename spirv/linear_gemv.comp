@@ -173,6 +173,8 @@ void main() {
         sum[q] = vec4(0.0);
       }
     }
+    // Only here: the word has come with the first block, and nobody has waited for it.
+    if (live == 0u) break;
   }
 
 #ifdef SHUFFLE
