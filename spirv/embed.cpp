@@ -3,6 +3,7 @@
 //   spirv_embed update|check <repository> <scratch folder> <glslc> <spirv-val, or none>
 //
 // Outputs  spirv/words/<family>_<how>.cpp  the words
+//          spirv/words/tools/<name>.cpp    those of the tools' own shaders, outside of the library
 //          spirv/facts.def                 one NBL_FACTS row a variant, for C++
 //          spirv/spirv.lock                the same for people
 // `check` writes nothing and fails where an output differs from what it would write. A row that
@@ -34,6 +35,9 @@ struct Row {
   std::string family, how, source, flags;
   std::string name() const { return family + "_" + how; }
 };
+
+// Sources in spirv/ without .comp.
+constexpr const char* kToolShaders[] = {"fma_peak"};
 
 struct Options {
   bool check;
@@ -208,6 +212,16 @@ bool run(const Options& options) {
       lock += committed_line(old_lock, row.name() + " ");
       good = false;
     }
+  }
+  for (const char* const name : kToolShaders) {
+    const Row row{name, "words", name, ""};
+    const fs::path path = options.root / "spirv/words/tools" / (std::string(name) + ".cpp");
+    const std::vector<uint32_t> words = compile(options, row);
+    const std::string count = std::string("const uint32_t ") + name + "_word_count";
+    good = put(options, path,
+               words_file(row, words) + "\nnamespace nbl::spirv {\nextern " + count + ";\n" +
+                   count + text(" = %zu;\n}  // namespace nbl::spirv\n", words.size())) &&
+           good;
   }
   good = put(options, facts_path, facts) && good;
   good = put(options, lock_path, lock) && good;
