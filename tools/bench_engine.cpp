@@ -6,7 +6,9 @@
 #include <chrono>
 #include <random>
 
+#include "rt/load.h"
 #include "tools/common/failure.h"
+#include "tools/common/flops.h"
 #include "tools/common/kernel_options.h"
 #include "tools/common/vulkan_loader.h"
 
@@ -66,7 +68,7 @@ double time_seconds(Work&& work) {
 }  // namespace
 
 BenchEngine::BenchEngine(const BenchOptions& options, const MappedFile& model, bool timestamps)
-    : options_(options), session_(make_config(options, model, timestamps)) {
+    : options_(options), file_(model), session_(make_config(options, model, timestamps)) {
   need_room(engine(), "the depth", uint64_t{options.depth} + 1);
   if (options.depth > 0) evaluate(random_tokens(engine(), options.depth, options.seed));
 }
@@ -161,10 +163,15 @@ TimedPhase BenchEngine::kernels(bool prefill) {
   TimedPhase phase;
   phase.name = prefill ? "prefill" : "decode";
   phase.tokens = prefill ? prefill_tokens() : 1;
+  Model model;
+  Error error;
+  if (!load(file_.bytes(), &model, &error).ok()) throw Failure("the model file has changed");
+  const uint32_t first = options_.depth + (prefill ? 0 : 1);
   run_step(prefill);  // warms up
   for (uint32_t i = 0; i < options_.repetitions; ++i) {
     run_step(prefill);
     phase.steps.push_back(read_step(engine(), prefill));
+    estimate_flops(model, phase.tokens, first, &phase.steps.back());
   }
   return phase;
 }

@@ -69,6 +69,7 @@ class BenchEngine {
   void run_step(bool prefill);
 
   const BenchOptions& options_;
+  const MappedFile& file_;
   EngineSession session_;
 };
 

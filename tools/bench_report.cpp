@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "tools/common/engine_session.h"
+#include "tools/common/roofline.h"
 
 namespace nbl::tools {
 namespace {
@@ -19,7 +20,7 @@ double weight_gigabytes_per_second(const Report& report, const TestResult& test)
 }
 
 double share_of_copy(const Report& report, double gigabytes_per_second) {
-  const double copy = report.copy.gigabytes_per_second;
+  const double copy = report.rates.copy.gigabytes_per_second;
   return copy > 0 ? gigabytes_per_second / copy * 100 : 0;
 }
 
@@ -76,7 +77,7 @@ nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
   if (!test.prefill) {
     const double rate = weight_gigabytes_per_second(report, test);
     json["weight_gigabytes_per_second"] = rate;
-    if (report.copy.passes > 0) json["percent_of_copy"] = share_of_copy(report, rate);
+    if (report.rates.copy.passes > 0) json["percent_of_copy"] = share_of_copy(report, rate);
   }
   return json;
 }
@@ -90,6 +91,7 @@ nlohmann::ordered_json kernels_json(const Report& report) {
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     for (const KernelTotal& t : totals) {
       const double kernel_ns = static_cast<double>(t.total_ns);
+      const Roof roof = roof_of(t.bytes, t.flops, t.total_ns, report.rates);
       rows.push_back({{"kernel", t.kernel},
                       {"count", t.count},
                       {"total_us", kernel_ns / 1e3},
@@ -98,7 +100,13 @@ nlohmann::ordered_json kernels_json(const Report& report) {
                       {"min_us", static_cast<double>(t.min_ns) / 1e3},
                       {"max_us", static_cast<double>(t.max_ns) / 1e3},
                       {"share", all_ns > 0 ? kernel_ns / all_ns : 0},
-                      {"gigabytes_per_second", t.gigabytes_per_second()}});
+                      {"bytes", t.bytes},
+                      {"flops", t.flops},
+                      {"gigabytes_per_second", roof.gigabytes_per_second},
+                      {"gigaflops", roof.gigaflops},
+                      {"percent_of_copy", roof.percent_of_copy},
+                      {"percent_of_peak", roof.percent_of_peak},
+                      {"bound", roof.bound}});
     }
     tables.push_back({{"phase", phase.name},
                       {"tokens", phase.tokens},
@@ -156,9 +164,12 @@ std::string to_markdown(const Report& report) {
       "prefill step: {} dispatches, {} barriers\n",
       report.info.decode_dispatches, report.info.decode_barriers, report.info.decode_weight_bytes,
       report.info.prefill_dispatches, report.info.prefill_barriers);
-  if (report.copy.passes > 0) {
-    text += fmt::format("copy bandwidth {:.2f} GB/s (read + written, {} MiB a pass)\n",
-                        report.copy.gigabytes_per_second, report.copy.pass_bytes >> 20);
+  if (report.rates.copy.passes > 0) {
+    text += fmt::format(
+        "copy bandwidth {:.2f} GB/s (read + written, {} MiB a pass), "
+        "float32 arithmetic {:.1f} GFLOP/s\ndriver: {}\n",
+        report.rates.copy.gigabytes_per_second, report.rates.copy.pass_bytes >> 20,
+        report.rates.gigaflops, report.rates.driver);
   }
   text += describe_memory(report.info);
   text +=
@@ -181,7 +192,7 @@ std::string to_markdown(const Report& report) {
     }
   }
   for (const TimedPhase& phase : report.phases) {
-    text += kernels_table(phase, report.copy.gigabytes_per_second);
+    text += kernels_table(phase, report.rates);
     if (report.print_dispatches) text += dispatches_table(phase);
   }
   return text;
@@ -205,10 +216,11 @@ std::string to_json(const Report& report) {
                                  {"prefill_barriers", report.info.prefill_barriers},
                                  {"decode_weight_bytes", report.info.decode_weight_bytes},
                                  {"memory", memory_json(report.info)}};
-  if (report.copy.passes > 0) {
-    json["copy"] = {{"gigabytes_per_second", report.copy.gigabytes_per_second},
-                    {"pass_bytes", report.copy.pass_bytes},
-                    {"passes", report.copy.passes}};
+  if (report.rates.copy.passes > 0) {
+    json["copy"] = {{"gigabytes_per_second", report.rates.copy.gigabytes_per_second},
+                    {"pass_bytes", report.rates.copy.pass_bytes},
+                    {"passes", report.rates.copy.passes}};
+    json["gigaflops"] = report.rates.gigaflops;
   }
   json["tests"] = nlohmann::ordered_json::array();
   for (const TestResult& test : report.tests)
@@ -231,7 +243,7 @@ std::string to_csv(const Report& report) {
                         test.seconds.size(), mean(rates), standard_deviation(rates), median(rates),
                         report.info.decode_weight_bytes,
                         optional_figure(weight_gigabytes_per_second(report, test)),
-                        optional_figure(report.copy.gigabytes_per_second),
+                        optional_figure(report.rates.copy.gigabytes_per_second),
                         report.info.memory.host_bytes, report.info.memory.device_bytes);
   }
   return text;

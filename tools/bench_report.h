@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "rt/nibble.h"
-#include "tools/common/copy_bandwidth.h"
+#include "tools/common/device_rates.h"
 #include "tools/common/kernel_times.h"
 
 namespace nbl::tools {
@@ -32,7 +32,7 @@ struct Report {
   uint64_t seed = 0;
   bool floor = false;
   nbl_info info = {};  // its strings are not valid any more
-  CopyBandwidth copy;  // all zero: not measured
+  DeviceRates rates;
   std::vector<TestResult> tests;
   std::vector<TimedPhase> phases;  // empty: kernels were not timed
   bool print_dispatches = false;

@@ -44,7 +44,8 @@ void describe_options(CLI::App& app, BenchOptions& options) {
                  "Write the time of every dispatch of every timed step to this file");
   app.add_option("--trace", options.trace,
                  "Write a timeline in the Chrome trace format to this file: open it with Perfetto");
-  app.add_flag("--no-copy", options.no_copy, "Do not measure the device's copy bandwidth");
+  app.add_flag("--no-copy", options.no_copy,
+               "Do not measure what the device can do: bytes and operations a second");
   app.add_option("--device", options.device,
                  "Vulkan device, counted from 0; default: first that fits")
       ->check(CLI::Range(0, 1 << 16));
@@ -76,6 +77,12 @@ std::optional<OutputFile> open_output(const char* what, const std::string& path)
   return std::make_optional<OutputFile>(what, path);
 }
 
+// Once, and after all that may be refused sooner.
+void measure_rates(const BenchOptions& options, Report* report) {
+  if (options.no_copy || !report->rates.driver.empty()) return;
+  report->rates = measure_device(load_vulkan(), options.device);
+}
+
 // What takes an engine with timestamps.
 void measure_kernels(const BenchOptions& options, const MappedFile& model, Report* report) {
   const bool times = options.kernels || options.dispatches || !options.kernels_tsv.empty() ||
@@ -102,10 +109,11 @@ void measure_kernels(const BenchOptions& options, const MappedFile& model, Repor
       open_output("the dispatches' times", options.dispatches_tsv);
   std::optional<OutputFile> trace_file = open_output("the trace", options.trace);
   if (times) {
+    measure_rates(options, report);
     report->phases.push_back(bench.kernels(false));
     if (bench.has_prefill()) report->phases.push_back(bench.kernels(true));
   }
-  if (kernels) kernels->finish(kernels_tsv(report->phases));
+  if (kernels) kernels->finish(kernels_tsv(report->phases, report->rates));
   if (dispatches) dispatches->finish(dispatches_tsv(report->phases));
   if (trace_file) {
     bench.trace(&trace, &now_ns);
@@ -136,9 +144,7 @@ Report measure(const BenchOptions& options) {
     }
     report.info = bench.engine().info();
   }
-  if (!options.no_copy) {
-    report.copy = measure_copy_bandwidth(load_vulkan(), options.device);
-  }
+  measure_rates(options, &report);
   return report;
 }
 

@@ -25,6 +25,7 @@ TimedDispatch dispatch(uint32_t index, const char* kernel, uint64_t start_ns, ui
   d.end_ns = start_ns + duration_ns;
   d.duration_ns = duration_ns;
   d.bytes = bytes;
+  d.flops = 3 * bytes;
   return d;
 }
 
@@ -36,6 +37,13 @@ TimedPhase two_steps() {
             dispatch(2, "b", 115, 300, 1000), dispatch(3, "c", 415, 35)},
            {dispatch(0, "a", 0, 30, 5), dispatch(1, "b", 30, 200, 1000),
             dispatch(2, "b", 235, 1001, 1000), dispatch(3, "c", 1236, 5)}}};
+}
+
+DeviceRates known_rates() {
+  DeviceRates rates;
+  rates.copy.gigabytes_per_second = 4;
+  rates.gigaflops = 50;
+  return rates;
 }
 
 std::vector<Row> lines_of(const std::string& tsv) {
@@ -61,7 +69,7 @@ TEST(KernelTimes, sum_up_every_dispatch_of_a_kernel) {
   EXPECT_EQ(b.min_ns, 100u);
   EXPECT_EQ(b.max_ns, 1001u);
   EXPECT_EQ(b.bytes, 4000u);
-  EXPECT_DOUBLE_EQ(b.gigabytes_per_second(), 4000 / 1601.0);
+  EXPECT_EQ(b.flops, 12000u);
   // Equal totals are in the order of their names.
   EXPECT_EQ(totals[1].kernel, "a");
   EXPECT_EQ(totals[2].kernel, "c");
@@ -75,13 +83,12 @@ TEST(KernelTimes, of_nothing_are_empty) {
   const TimedPhase none{"decode", 1, {}};
   EXPECT_TRUE(kernel_totals(none).empty());
   EXPECT_EQ(step_ns(none), 0);
-  EXPECT_NE(kernels_table(none, 0).find("kernel"), std::string::npos);
+  EXPECT_NE(kernels_table(none, {}).find("kernel"), std::string::npos);
   EXPECT_NE(dispatches_table(none).find("kernel"), std::string::npos);
-  EXPECT_EQ(lines_of(kernels_tsv({})).size(), 1u);
+  EXPECT_EQ(lines_of(kernels_tsv({}, {})).size(), 1u);
   const TimedPhase zero{"decode", 1, {{dispatch(0, "a", 0, 0)}}};
   EXPECT_EQ(kernel_totals(zero)[0].mean_ns(), 0);
-  EXPECT_EQ(kernel_totals(zero)[0].gigabytes_per_second(), 0);
-  EXPECT_EQ(kernels_table(zero, 0).find("nan"), std::string::npos);
+  EXPECT_EQ(kernels_table(zero, {}).find("nan"), std::string::npos);
 }
 
 TEST(KernelTimes, keep_sums_beyond_a_double) {
@@ -90,25 +97,34 @@ TEST(KernelTimes, keep_sums_beyond_a_double) {
   for (int i = 0; i < 1000; ++i)
     phase.steps.push_back({dispatch(0, "a", 0, day)});
   EXPECT_EQ(kernel_totals(phase)[0].total_ns, day * 1000);
-  EXPECT_EQ(lines_of(kernels_tsv({phase}))[1][5], std::to_string(day * 1000));
+  EXPECT_EQ(lines_of(kernels_tsv({phase}, {}))[1][5], std::to_string(day * 1000));
 }
 
 TEST(KernelTimes, have_a_column_for_every_figure) {
-  const std::vector<Row> kernels = lines_of(kernels_tsv({two_steps()}));
+  const std::vector<Row> kernels = lines_of(kernels_tsv({two_steps()}, known_rates()));
   ASSERT_EQ(kernels.size(), 4u);
   EXPECT_EQ(kernels[0], (Row{"phase", "tokens", "steps", "kernel", "count", "total_ns", "mean_ns",
-                             "min_ns", "max_ns", "share", "bytes"}));
-  EXPECT_EQ(kernels[1], (Row{"decode", "1", "2", "b", "4", "1601", "400.2", "100", "1001",
-                             "0.952409", "4000"}));
+                             "min_ns", "max_ns", "share", "bytes", "flops", "gb_per_s",
+                             "gflop_per_s", "percent_of_copy", "percent_of_peak", "bound"}));
+  EXPECT_EQ(kernels[1],
+            (Row{"decode", "1", "2", "b", "4", "1601", "400.2", "100", "1001", "0.952409", "4000",
+                 "12000", "2.4984", "7.4953", "62.5", "15.0", "bytes"}));
+  // Without rates the columns are there, and empty.
+  EXPECT_EQ(kernels_tsv({two_steps()}, {}).find("7.4953\t\t\t\n") == std::string::npos, false);
   const std::vector<Row> dispatches = lines_of(dispatches_tsv({two_steps()}));
   ASSERT_EQ(dispatches.size(), 9u);
-  EXPECT_EQ(dispatches[0].size(), 14u);
+  EXPECT_EQ(dispatches[0].size(), 15u);
   EXPECT_EQ(dispatches[7], (Row{"decode", "1", "1", "2", "b", "node 2", "add", "128x3x1", "2x3x1",
-                                "64x1x1", "235", "1236", "1001", "1000"}));
+                                "64x1x1", "235", "1236", "1001", "1000", "3000"}));
 }
 
 TEST(KernelTimes, are_printed_in_aligned_columns) {
-  for (const std::string& table : {kernels_table(two_steps(), 10), dispatches_table(two_steps())}) {
+  const std::string kernels = kernels_table(two_steps(), known_rates());
+  const size_t roofs = kernels.find("\n\n|", kernels.find('|'));
+  ASSERT_NE(roofs, std::string::npos);
+  EXPECT_NE(kernels.find("bytes |", roofs), std::string::npos);
+  for (const std::string& table :
+       {kernels.substr(0, roofs + 1), kernels.substr(roofs + 2), dispatches_table(two_steps())}) {
     std::istringstream text(table.substr(table.find('|')));
     size_t width = 0;
     size_t rows = 0;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tools/common/failure.h"
+#include "tools/common/roofline.h"
 #include "tools/common/table.h"
 
 namespace nbl::tools {
@@ -22,6 +23,10 @@ double microseconds(uint64_t ns) {
 
 double share_of(uint64_t part, uint64_t all) {
   return all > 0 ? static_cast<double>(part) / static_cast<double>(all) : 0;
+}
+
+std::string percent(double value) {
+  return value > 0 ? fmt::format("{:.1f}", value) : "";
 }
 
 TimedDispatch keep(const nbl_timing& t) {
@@ -48,10 +53,6 @@ double KernelTotal::mean_ns() const {
   return count > 0 ? static_cast<double>(total_ns) / static_cast<double>(count) : 0;
 }
 
-double KernelTotal::gigabytes_per_second() const {
-  return share_of(bytes, total_ns);  // bytes a nanosecond
-}
-
 TimedStep read_step(nibble::Engine& engine, bool prefill) {
   const nbl_info info = engine.info();
   const uint32_t most = std::max(info.prefill_dispatches, info.decode_dispatches);
@@ -76,6 +77,7 @@ std::vector<KernelTotal> kernel_totals(const TimedPhase& phase) {
       total.min_ns = std::min(total.min_ns, d.duration_ns);
       total.max_ns = std::max(total.max_ns, d.duration_ns);
       total.bytes += d.bytes;
+      total.flops += d.flops;
     }
   }
   std::vector<KernelTotal> totals;
@@ -101,30 +103,38 @@ double step_ns(const TimedPhase& phase) {
   return share_of(sum, phase.steps.size());
 }
 
-std::string kernels_table(const TimedPhase& phase, double copy_gigabytes_per_second) {
+std::string kernels_table(const TimedPhase& phase, const DeviceRates& rates) {
   const std::vector<KernelTotal> totals = kernel_totals(phase);
   const uint64_t all = total_ns(totals);
-  std::vector<Row> rows;
+  const auto steps = static_cast<double>(phase.steps.size());
+  std::vector<Row> times, roofs;
   for (const KernelTotal& t : totals) {
-    const double rate = t.gigabytes_per_second();
-    rows.push_back(
+    times.push_back(
         {t.kernel, std::to_string(t.count), fmt::format("{:.1f}", microseconds(t.total_ns)),
          fmt::format("{:.1f}", share_of(t.total_ns, phase.steps.size()) / 1e3),
          fmt::format("{:.2f}", t.mean_ns() / 1e3), fmt::format("{:.2f}", microseconds(t.min_ns)),
          fmt::format("{:.2f}", microseconds(t.max_ns)),
-         fmt::format("{:.1f}", share_of(t.total_ns, all) * 100), fmt::format("{:.2f}", rate),
-         copy_gigabytes_per_second > 0
-             ? fmt::format("{:.1f}", rate / copy_gigabytes_per_second * 100)
-             : ""});
+         fmt::format("{:.1f}", share_of(t.total_ns, all) * 100)});
+    const Roof roof = roof_of(t.bytes, t.flops, t.total_ns, rates);
+    roofs.push_back({t.kernel, fmt::format("{:.3f}", static_cast<double>(t.bytes) / 1e6 / steps),
+                     fmt::format("{:.3f}", static_cast<double>(t.flops) / 1e6 / steps),
+                     fmt::format("{:.2f}", roof.intensity),
+                     fmt::format("{:.2f}", roof.gigabytes_per_second),
+                     percent(roof.percent_of_copy), fmt::format("{:.2f}", roof.gigaflops),
+                     percent(roof.percent_of_peak), roof.bound});
   }
   const double in_kernels = share_of(all, phase.steps.size());
   return fmt::format(
              "\n{}, {} token(s): {:.1f} us from first to last dispatch, {:.1f} of them in "
              "kernels; mean of {} step(s)\n\n",
              phase.name, phase.tokens, step_ns(phase) / 1e3, in_kernels / 1e3, phase.steps.size()) +
-         aligned_table({"kernel", "n", "total us", "us a step", "mean us", "min us", "max us",
-                        "share %", "GB/s", "% of copy"},
-                       rows, 1);
+         aligned_table(
+             {"kernel", "n", "total us", "us a step", "mean us", "min us", "max us", "share %"},
+             times, 1) +
+         "\n" +
+         aligned_table({"kernel", "MB a step", "MFLOP a step", "FLOP/B", "GB/s", "% of copy",
+                        "GFLOP/s", "% of peak", "bound by"},
+                       roofs, 1);
 }
 
 std::string dispatches_table(const TimedPhase& phase) {
@@ -143,26 +153,32 @@ std::string dispatches_table(const TimedPhase& phase) {
                        rows, 4);
 }
 
-std::string kernels_tsv(const std::vector<TimedPhase>& phases) {
+std::string kernels_tsv(const std::vector<TimedPhase>& phases, const DeviceRates& rates) {
   std::string text = tsv_line({"phase", "tokens", "steps", "kernel", "count", "total_ns", "mean_ns",
-                               "min_ns", "max_ns", "share", "bytes"});
+                               "min_ns", "max_ns", "share", "bytes", "flops", "gb_per_s",
+                               "gflop_per_s", "percent_of_copy", "percent_of_peak", "bound"});
   for (const TimedPhase& phase : phases) {
     const std::vector<KernelTotal> totals = kernel_totals(phase);
     const uint64_t all = total_ns(totals);
     for (const KernelTotal& t : totals) {
+      const Roof roof = roof_of(t.bytes, t.flops, t.total_ns, rates);
       text += tsv_line({phase.name, std::to_string(phase.tokens),
                         std::to_string(phase.steps.size()), t.kernel, std::to_string(t.count),
                         std::to_string(t.total_ns), fmt::format("{:.1f}", t.mean_ns()),
                         std::to_string(t.min_ns), std::to_string(t.max_ns),
-                        fmt::format("{:.6f}", share_of(t.total_ns, all)), std::to_string(t.bytes)});
+                        fmt::format("{:.6f}", share_of(t.total_ns, all)), std::to_string(t.bytes),
+                        std::to_string(t.flops), fmt::format("{:.4f}", roof.gigabytes_per_second),
+                        fmt::format("{:.4f}", roof.gigaflops), percent(roof.percent_of_copy),
+                        percent(roof.percent_of_peak), roof.bound});
     }
   }
   return text;
 }
 
 std::string dispatches_tsv(const std::vector<TimedPhase>& phases) {
-  std::string text = tsv_line({"phase", "tokens", "step", "index", "kernel", "node", "op", "global",
-                               "grid", "local", "start_ns", "end_ns", "duration_ns", "bytes"});
+  std::string text =
+      tsv_line({"phase", "tokens", "step", "index", "kernel", "node", "op", "global", "grid",
+                "local", "start_ns", "end_ns", "duration_ns", "bytes", "flops"});
   for (const TimedPhase& phase : phases) {
     for (size_t step = 0; step < phase.steps.size(); ++step) {
       for (const TimedDispatch& d : phase.steps[step]) {
@@ -170,7 +186,7 @@ std::string dispatches_tsv(const std::vector<TimedPhase>& phases) {
                           std::to_string(d.index), d.kernel, d.node, d.op, extent(d.global_size),
                           extent(d.grid), extent(d.local_size), std::to_string(d.start_ns),
                           std::to_string(d.end_ns), std::to_string(d.duration_ns),
-                          std::to_string(d.bytes)});
+                          std::to_string(d.bytes), std::to_string(d.flops)});
       }
     }
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rt/nibble.hpp"
+#include "tools/common/device_rates.h"
 
 namespace nbl::tools {
 
@@ -19,6 +20,7 @@ struct TimedDispatch {
   std::array<uint64_t, 3> global_size = {};
   uint64_t start_ns = 0, end_ns = 0, duration_ns = 0;
   uint64_t bytes = 0;
+  uint64_t flops = 0;  // tools/common/flops.h
 };
 
 using TimedStep = std::vector<TimedDispatch>;
@@ -38,9 +40,9 @@ struct KernelTotal {
   uint64_t min_ns = ~uint64_t{0};  // of one dispatch
   uint64_t max_ns = 0;
   uint64_t bytes = 0;
+  uint64_t flops = 0;
 
   double mean_ns() const;
-  double gigabytes_per_second() const;  // 0 where no time passed
 };
 
 // Of the engine's last step. Errors  Failure.
@@ -53,13 +55,14 @@ uint64_t total_ns(const std::vector<KernelTotal>& totals);
 // From the first dispatch's start to the last one's end, mean of the steps.
 double step_ns(const TimedPhase& phase);
 
-// Units  copy_gigabytes_per_second: what a copy reaches; 0 = not known, the column stays empty.
-std::string kernels_table(const TimedPhase& phase, double copy_gigabytes_per_second);
+// Two tables: the times, and how near they come to the device's rates. Columns of rates that are
+// not known stay empty, in the TSV too.
+std::string kernels_table(const TimedPhase& phase, const DeviceRates& rates);
 // The dispatches of the last step.
 std::string dispatches_table(const TimedPhase& phase);
 
 // A header line, then a line a kernel or a dispatch. Columns in docs/performance.md.
-std::string kernels_tsv(const std::vector<TimedPhase>& phases);
+std::string kernels_tsv(const std::vector<TimedPhase>& phases, const DeviceRates& rates);
 std::string dispatches_tsv(const std::vector<TimedPhase>& phases);
 
 }  // namespace nbl::tools
