@@ -153,9 +153,9 @@ double median(std::vector<double> values) {
 
 std::string to_markdown(const Report& report) {
   std::string text =
-      fmt::format("{} ({}), {:.2f} MiB, on {}{}\n", report.model_name, report.model_file,
-                  static_cast<double>(report.model_bytes) / (1 << 20), report.device_name,
-                  report.floor ? ", floor kernels" : "");
+      fmt::format("{} ({}), {:.2f} MiB, on {}{}; driver: {}\n", report.model_name,
+                  report.model_file, static_cast<double>(report.model_bytes) / (1 << 20),
+                  report.device_name, report.floor ? ", floor kernels" : "", report.driver);
   text += fmt::format("context {}, prefill chunk {}, burst {}, depth {}, {} repetitions, seed {}\n",
                       report.info.context, report.info.prefill_chunk, report.info.max_burst,
                       report.depth, report.repetitions, report.seed);
@@ -167,9 +167,9 @@ std::string to_markdown(const Report& report) {
   if (report.rates.copy.passes > 0) {
     text += fmt::format(
         "copy bandwidth {:.2f} GB/s (read + written, {} MiB a pass), "
-        "float32 arithmetic {:.1f} GFLOP/s\ndriver: {}\n",
+        "float32 arithmetic {:.1f} GFLOP/s\n",
         report.rates.copy.gigabytes_per_second, report.rates.copy.pass_bytes >> 20,
-        report.rates.gigaflops, report.rates.driver);
+        report.rates.gigaflops);
   }
   text += describe_memory(report.info);
   text +=
@@ -203,6 +203,8 @@ std::string to_json(const Report& report) {
                                  {"model_name", report.model_name},
                                  {"model_bytes", report.model_bytes},
                                  {"device", report.device_name},
+                                 {"driver", report.driver},
+                                 {"command", report.command},
                                  {"floor", report.floor},
                                  {"context", report.info.context},
                                  {"prefill_chunk", report.info.prefill_chunk},

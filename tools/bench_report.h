@@ -26,6 +26,8 @@ struct Report {
   std::string model_file;
   std::string model_name;
   std::string device_name;
+  std::string driver;
+  std::string command;  // as it was called
   uint64_t model_bytes = 0;
   uint32_t depth = 0;
   uint32_t repetitions = 0;

@@ -79,7 +79,7 @@ std::optional<OutputFile> open_output(const char* what, const std::string& path)
 
 // Once, and after all that may be refused sooner.
 void measure_rates(const BenchOptions& options, Report* report) {
-  if (options.no_copy || !report->rates.driver.empty()) return;
+  if (options.no_copy || report->rates.copy.passes > 0) return;
   report->rates = measure_device(load_vulkan(), options.device);
 }
 
@@ -121,6 +121,17 @@ void measure_kernels(const BenchOptions& options, const MappedFile& model, Repor
   }
 }
 
+// For a shell, without the folder of the program.
+std::string command_line(int argc, char** argv) {
+  std::string line = "nibble-bench";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = word.find_first_of(" '\"\\$`&|;<>()*?#~") == std::string::npos;
+    line += plain && !word.empty() ? " " + word : " '" + word + "'";
+  }
+  return line;
+}
+
 Report measure(const BenchOptions& options) {
   const MappedFile model(options.model);
   Report report;
@@ -136,6 +147,7 @@ Report measure(const BenchOptions& options) {
     BenchEngine bench(options, model, false);
     report.model_name = bench.engine().info().model_name;
     report.device_name = bench.engine().info().device_name;
+    report.driver = driver_of(load_vulkan(), options.device);
     for (const uint32_t count : options.prompt) {
       if (count > 0) report.tests.push_back(bench.prefill(count));
     }
@@ -166,7 +178,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   try {
-    const nbl::tools::Report report = nbl::tools::measure(options);
+    nbl::tools::Report report = nbl::tools::measure(options);
+    report.command = nbl::tools::command_line(argc, argv);
     const std::string text = options.output == "json"  ? nbl::tools::to_json(report)
                              : options.output == "csv" ? nbl::tools::to_csv(report)
                                                        : nbl::tools::to_markdown(report);
