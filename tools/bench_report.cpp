@@ -82,6 +82,18 @@ nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
   return json;
 }
 
+// Microseconds that a kernel takes in each step.
+std::vector<double> step_times(const TimedPhase& phase, const std::string& kernel) {
+  std::vector<double> times;
+  for (const TimedStep& step : phase.steps) {
+    uint64_t ns = 0;
+    for (const TimedDispatch& d : step)
+      ns += d.kernel == kernel ? d.duration_ns : 0;
+    times.push_back(static_cast<double>(ns) / 1e3);
+  }
+  return times;
+}
+
 nlohmann::ordered_json kernels_json(const Report& report) {
   nlohmann::ordered_json tables = nlohmann::ordered_json::array();
   for (const TimedPhase& phase : report.phases) {
@@ -96,6 +108,7 @@ nlohmann::ordered_json kernels_json(const Report& report) {
                       {"count", t.count},
                       {"total_us", kernel_ns / 1e3},
                       {"us_a_step", kernel_ns / 1e3 / steps},
+                      {"us_a_step_stddev", standard_deviation(step_times(phase, t.kernel))},
                       {"mean_us", t.mean_ns() / 1e3},
                       {"min_us", static_cast<double>(t.min_ns) / 1e3},
                       {"max_us", static_cast<double>(t.max_ns) / 1e3},

@@ -8,6 +8,7 @@
 
 #include "tools/bench_engine.h"
 #include "tools/bench_report.h"
+#include "tools/common/compare_results.h"
 #include "tools/common/failure.h"
 #include "tools/common/kernel_options.h"
 #include "tools/common/mapped_file.h"
@@ -19,7 +20,11 @@ namespace nbl::tools {
 namespace {
 
 void describe_options(CLI::App& app, BenchOptions& options) {
-  app.add_option("-m,--model", options.model, "Compiled model (.nbl)")->required();
+  app.add_option("-m,--model", options.model, "Compiled model (.nbl)");
+  app.add_option("--compare", options.compare,
+                 "Instead of measuring: show what changed between two results of -o json")
+      ->type_name("BEFORE AFTER")
+      ->expected(2);
   app.add_option("-p,--prompt", options.prompt,
                  "Prompt tokens to evaluate; a list makes a test each")
       ->delimiter(',')
@@ -160,6 +165,13 @@ Report measure(const BenchOptions& options) {
   return report;
 }
 
+std::string measured(const BenchOptions& options, const std::string& command) {
+  Report report = measure(options);
+  report.command = command;
+  if (options.output == "json") return to_json(report);
+  return options.output == "csv" ? to_csv(report) : to_markdown(report);
+}
+
 }  // namespace
 }  // namespace nbl::tools
 
@@ -168,21 +180,22 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Measures a compiled model: pp = prompt tokens a second, tg = generated tokens a\n"
       "second, each after a warm-up, mean ± standard deviation and median.\n\n"
-      "  nibble-bench -m stories.nbl -p 16,128 -n 64 -r 5 --kernels");
+      "  nibble-bench -m stories.nbl -p 16,128 -n 64 -r 5 --kernels\n"
+      "  nibble-bench --compare before.json after.json");
   nbl::tools::describe_options(app, options);
   try {
     app.parse(argc, argv);
+    if (options.compare.empty() && options.model.empty()) throw CLI::RequiredError("--model");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     std::fprintf(stderr, "nibble-bench: %s\n", error.what());
     return 1;
   }
   try {
-    nbl::tools::Report report = nbl::tools::measure(options);
-    report.command = nbl::tools::command_line(argc, argv);
-    const std::string text = options.output == "json"  ? nbl::tools::to_json(report)
-                             : options.output == "csv" ? nbl::tools::to_csv(report)
-                                                       : nbl::tools::to_markdown(report);
+    const std::string text =
+        options.compare.empty()
+            ? nbl::tools::measured(options, nbl::tools::command_line(argc, argv))
+            : nbl::tools::compare_results(options.compare[0], options.compare[1]);
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
         std::fflush(stdout) != 0) {
       throw nbl::tools::Failure("cannot write the report");
