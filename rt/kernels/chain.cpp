@@ -86,7 +86,8 @@ bool join_linear(const KernelCall& call, ChainShape* shape) {
   if (variant.family != Family::gemv || variant.images != 0) return false;
   // What the gate is added to would lie between the quads of a row.
   constexpr uint32_t kBoth = LINEAR_SWIGLU | LINEAR_RESIDUAL;
-  if ((linear_of(call).flags & kBoth) == kBoth) return false;
+  const uint32_t flags = linear_of(call).flags;
+  if ((flags & kBoth) == kBoth || (flags & LINEAR_GELU) != 0) return false;
   const uint32_t scales =
       (call.spec[2] & GEMV_F32_SCALES) != 0 ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
   if (shape->linear && shape->scales != scales) return false;
