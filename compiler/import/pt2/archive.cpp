@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "compiler/import/checkpoint.h"
-#include "compiler/import/pt2/json_field.h"
+#include "compiler/import/json_field.h"
 #include "compiler/import/pt2/payload.h"
 #include "compiler/import/pt2/schema_json.h"
 #include "compiler/import/pt2/zip_file.h"

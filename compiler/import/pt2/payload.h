@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "compiler/import/json_field.h"
 #include "compiler/import/pt2/exported_program.h"
-#include "compiler/import/pt2/json_field.h"
 #include "compiler/import/pt2/zip_file.h"
 
 namespace nbl::compiler::pt2 {

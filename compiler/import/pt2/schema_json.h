@@ -3,8 +3,8 @@
 // Source  torch/_export/serde/schema.py
 #pragma once
 
+#include "compiler/import/json_field.h"
 #include "compiler/import/pt2/exported_program.h"
-#include "compiler/import/pt2/json_field.h"
 
 namespace nbl::compiler::pt2 {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace nbl::compiler::pt2 {
+namespace nbl::compiler {
 
 // Borrows  the document and the source's text.
 // Errors   ImportError "<source>: <place> is ..., not ...".
@@ -19,7 +19,10 @@ class JsonField {
 
   const std::string& place() const { return place_; }
   const std::string& source() const { return *source_; }
+  const nlohmann::json& value() const { return *value_; }
   bool is_null() const { return value_->is_null(); }
+  bool is_list() const { return value_->is_array(); }
+  bool is_text() const { return value_->is_string(); }
 
   // A member of an object. has() is false where it is absent or null.
   bool has(std::string_view key) const;
@@ -44,4 +47,4 @@ class JsonField {
   std::string place_;
 };
 
-}  // namespace nbl::compiler::pt2
+}  // namespace nbl::compiler

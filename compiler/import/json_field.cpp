@@ -1,4 +1,4 @@
-#include "compiler/import/pt2/json_field.h"
+#include "compiler/import/json_field.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "compiler/import/checkpoint.h"
 
-namespace nbl::compiler::pt2 {
+namespace nbl::compiler {
 
 void JsonField::fail(std::string_view what) const {
   throw ImportError(fmt::format("{}: {} {}", *source_, place_, what));
@@ -81,4 +81,4 @@ bool JsonField::flag() const {
   return value_->get<bool>();
 }
 
-}  // namespace nbl::compiler::pt2
+}  // namespace nbl::compiler
