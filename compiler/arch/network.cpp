@@ -182,7 +182,11 @@ const SourceTensor* Network::source(const std::string& name) const {
 int32_t Network::matrix(const std::string& name) {
   const SourceTensor* from = source(name);
   auto constant = std::make_shared<Constant>();
-  constant->sources = {from};
+  if (from->quantized) {
+    constant->quantized = from->quantized;
+  } else {
+    constant->sources = {from};
+  }
   return graph_.add(
       {.name = name + ".weight",
        .role = Role::weight,

@@ -8,6 +8,7 @@ namespace {
 
 bool same_source(const SourceTensor* a, const SourceTensor* b) {
   if (a == b) return true;
+  if (a->quantized || b->quantized) return a->quantized == b->quantized;
   if (a->type != b->type || a->rows != b->rows || a->columns != b->columns) return false;
   return a->data == b->data || std::memcmp(a->data, b->data, a->rows * a->row_bytes()) == 0;
 }

@@ -8,6 +8,7 @@
 #include "compiler/import/llama2c.h"
 #include "compiler/import/mapped_file.h"
 #include "compiler/import/tiktoken.h"
+#include "compiler/quantize/q4_rows.h"
 
 namespace nbl::compiler {
 namespace {
@@ -42,6 +43,7 @@ size_t SourceTensor::row_bytes() const {
 }
 
 void SourceTensor::read_row(uint64_t row, float* out) const {
+  if (quantized) return read_q4_row(*quantized, static_cast<uint32_t>(row), out);
   read_source_row(type, row_data(row), columns, out);
 }
 

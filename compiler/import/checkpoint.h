@@ -17,6 +17,8 @@
 
 namespace nbl::compiler {
 
+struct Q4Rows;
+
 // A file that cannot be imported. The text is one sentence that names the file, the tensor or key,
 // the value found and the limit it broke.
 class ImportError : public std::runtime_error {
@@ -35,6 +37,9 @@ struct SourceTensor {
   uint64_t rows = 0;
   uint64_t columns = 0;
   const std::byte* data = nullptr;
+  // Set where the file holds the tensor on nibble's own 4-bit grid (quantize/q4_rows.h); type and
+  // data then say nothing.
+  std::shared_ptr<const Q4Rows> quantized = {};
 
   // Writes `columns` dequantized elements.
   void read_row(uint64_t row, float* out) const;

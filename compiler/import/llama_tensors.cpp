@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "compiler/quantize/q4_rows.h"
 #include "rt/base/limits.h"
 
 namespace nbl::compiler {
@@ -83,7 +84,12 @@ void split_rows(const std::string& name, const std::vector<NamedRows>& parts,
   for (const NamedRows& part : parts) {
     SourceTensor tensor = whole;
     tensor.rows = part.rows;
-    tensor.data = whole.row_data(row);
+    if (whole.quantized) {
+      tensor.quantized = std::make_shared<const Q4Rows>(slice_q4_rows(
+          *whole.quantized, static_cast<uint32_t>(row), static_cast<uint32_t>(part.rows)));
+    } else {
+      tensor.data = whole.row_data(row);
+    }
     tensors->emplace(part.name, std::move(tensor));
     row += part.rows;
   }
@@ -180,7 +186,7 @@ void check_llama_tensors(std::string_view file, const Hyper& hyper,
     if (tensor.rows != shape.rows || tensor.columns != shape.columns) {
       throw ImportError(
           fmt::format("{}: tensor {} has shape [{}, {}]; the hyperparameters ask for [{}, {}]",
-                      file, shape.name, tensor.rows, tensor.columns, shape.rows, shape.columns));
+                      file, tensor.name, tensor.rows, tensor.columns, shape.rows, shape.columns));
     }
     if (shape.rows == 1) check_vector(file, tensor);
   }
@@ -190,7 +196,7 @@ void check_llama_tensors(std::string_view file, const Hyper& hyper,
     rest.erase(shape.name);
   throw ImportError(fmt::format(
       "{}: tensor {} has no place in the {} architecture with {} layers that nibble knows", file,
-      rest.begin()->first, hyper.architecture, hyper.layers));
+      rest.begin()->second.name, hyper.architecture, hyper.layers));
 }
 
 bool is_byte_piece(std::string_view piece) {

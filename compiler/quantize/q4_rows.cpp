@@ -58,6 +58,29 @@ void check_shape(const Q4Rows& rows) {
 
 }  // namespace
 
+void read_q4_row(const Q4Rows& rows, uint32_t row, float* out) {
+  const int8_t* values = rows.values.data() + size_t{row} * rows.columns;
+  const float* scales = rows.scales.data() + size_t{row} * rows.groups();
+  for (uint32_t k = 0; k < rows.columns; ++k) {
+    out[k] = static_cast<float>(values[k]) * scales[k / rows.group_size];
+  }
+}
+
+Q4Rows slice_q4_rows(const Q4Rows& rows, uint32_t first, uint32_t count) {
+  const auto part = [&](const auto& all, size_t stride) {
+    const auto begin = all.begin() + static_cast<ptrdiff_t>(first * stride);
+    return std::remove_cvref_t<decltype(all)>(begin,
+                                              begin + static_cast<ptrdiff_t>(count * stride));
+  };
+  return {.rows = count,
+          .columns = rows.columns,
+          .group_size = rows.group_size,
+          .values = part(rows.values, rows.columns),
+          .scales = part(rows.scales, rows.groups()),
+          .embedding_order = rows.embedding_order,
+          .name = rows.name};
+}
+
 uint32_t stored_group_size(uint32_t group_size, uint32_t columns) {
   if (group_size == 0) return 0;
   const bool is_stored =

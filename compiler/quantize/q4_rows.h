@@ -24,6 +24,12 @@ struct Q4Rows {
   uint32_t groups() const { return (columns + group_size - 1) / group_size; }
 };
 
+// Writes the `columns` values of a row.
+void read_q4_row(const Q4Rows& rows, uint32_t row, float* out);
+
+// `count` rows from `first` on, as rows of their own.
+Q4Rows slice_q4_rows(const Q4Rows& rows, uint32_t first, uint32_t count);
+
 // The group size under which the model file holds groups of `group_size`: a power of two, 8 to 256,
 // that divides it, each scale being repeated. 0 where there is none.
 uint32_t stored_group_size(uint32_t group_size, uint32_t columns);

@@ -32,6 +32,7 @@ RowSource source_rows(const SourceTensor& tensor) {
     throw ImportError(fmt::format("tensor {} has shape [{}, {}]; neither may exceed {}",
                                   tensor.name, tensor.rows, tensor.columns, kMaxDim));
   }
+  if (tensor.quantized) return quantized_rows(tensor.quantized);
   RowSource source;
   source.rows = static_cast<uint32_t>(tensor.rows);
   source.columns = static_cast<uint32_t>(tensor.columns);
@@ -57,12 +58,7 @@ RowSource quantized_rows(std::shared_ptr<const Q4Rows> rows) {
     return {rows->values.data() + size_t{row} * rows->columns,
             rows->scales.data() + size_t{row} * rows->groups(), rows->group_size};
   };
-  source.read = [row_at = source.quantized, columns = rows->columns](uint32_t row, float* out) {
-    const Q4Row from = row_at(row);
-    for (uint32_t k = 0; k < columns; ++k) {
-      out[k] = static_cast<float>(from.values[k]) * from.scales[k / from.group_size];
-    }
-  };
+  source.read = [rows](uint32_t row, float* out) { read_q4_row(*rows, row, out); };
   source.describe = [rows](uint32_t row) {
     return fmt::format("{}, row {}", rows->name.empty() ? "a quantized weight" : rows->name, row);
   };
