@@ -52,7 +52,7 @@ ModelSource read_program(const CompileOptions& options) {
   source.notes = std::move(lowered.notes);
   source.warnings = std::move(lowered.warnings);
   if (!options.tokenizer.empty()) {
-    source.tokenizer = import_tokenizer(options.tokenizer, source.hyper.vocab);
+    source.tokenizer = import_tokenizer(options.tokenizer, source.hyper.vocab, &source.warnings);
     const int32_t eos = source.tokenizer->eos;
     if (eos >= 0) source.graph.stop_tokens.push_back(static_cast<uint32_t>(eos));
   }

@@ -32,18 +32,26 @@ void print_all(const TokenizerTables& tables, std::string_view texts, EncodeOpti
   }
 }
 
+void print_all_by_vocabulary(const std::filesystem::path& path, std::string_view texts,
+                             EncodeOptions options) {
+  std::vector<std::string> warnings;
+  const TokenizerData data = import_tokenizer(path, 0, &warnings);
+  for (const std::string& warning : warnings)
+    fmt::print(stderr, "nibblec: warning: {}\n", warning);
+  const TokenizerVectors vectors = tokenizer_vectors(data);
+  print_all(checked_tables(data, vectors), texts, options);
+}
+
 }  // namespace
 
 void run_tokenize(const TokenizeOptions& options) {
   const std::string texts = read_text(options.texts);
   const EncodeOptions encode{.add_bos = options.add_bos, .special = options.special};
-  const MappedFile file(options.input);
-  if (!is_model(file)) {
-    const TokenizerData data = import_tokenizer(options.input, 0);
-    const TokenizerVectors vectors = tokenizer_vectors(data);
-    print_all(checked_tables(data, vectors), texts, encode);
-    return;
+  if (std::filesystem::is_directory(options.input)) {
+    return print_all_by_vocabulary(options.input, texts, encode);
   }
+  const MappedFile file(options.input);
+  if (!is_model(file)) return print_all_by_vocabulary(options.input, texts, encode);
   TokenizerTables tables{};
   if (!open_model(file).tokenizer(&tables)) {
     throw CompileError(fmt::format("{}: the model has no tokenizer", options.input.string()));

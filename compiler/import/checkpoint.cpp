@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "compiler/import/gguf.h"
+#include "compiler/import/hf/sentencepiece.h"
+#include "compiler/import/hf/tokenizer_folder.h"
 #include "compiler/import/llama2c.h"
 #include "compiler/import/mapped_file.h"
 #include "compiler/import/tiktoken.h"
@@ -36,6 +38,24 @@ void refuse_foreign_formats(const MappedFile& file) {
   if (starts_with(bytes, "NBLMODEL")) refuse("already a nibble model");
 }
 
+Checkpoint import_file(const std::filesystem::path& file) {
+  const auto mapped = std::make_shared<MappedFile>(file);
+  Checkpoint checkpoint;
+  if (starts_with(mapped->bytes(), "GGUF")) {
+    checkpoint = import_gguf(mapped);
+  } else {
+    refuse_foreign_formats(*mapped);
+    checkpoint = import_llama2c(*mapped);
+    checkpoint.storage = mapped;
+  }
+  return checkpoint;
+}
+
+TokenizerData padded(TokenizerData data, uint32_t vocab, std::vector<std::string>* warnings) {
+  if (vocab != 0) hf::fit_vocabulary(vocab, &data, warnings);
+  return data;
+}
+
 }  // namespace
 
 size_t SourceTensor::row_bytes() const {
@@ -49,19 +69,12 @@ void SourceTensor::read_row(uint64_t row, float* out) const {
 
 Checkpoint import_checkpoint(const std::filesystem::path& file,
                              const std::filesystem::path& tokenizer) {
-  const auto mapped = std::make_shared<MappedFile>(file);
-  Checkpoint checkpoint;
-  if (starts_with(mapped->bytes(), "GGUF")) {
-    checkpoint = import_gguf(mapped);
-  } else {
-    refuse_foreign_formats(*mapped);
-    checkpoint = import_llama2c(*mapped);
-    checkpoint.storage = mapped;
-  }
+  Checkpoint checkpoint = import_file(file);
   if (checkpoint.hyper.name.empty()) checkpoint.hyper.name = file.stem().string();
   if (!tokenizer.empty()) {
-    checkpoint.tokenizer = import_tokenizer(tokenizer, checkpoint.hyper.vocab);
     checkpoint.warnings.clear();  // all are about the file's own vocabulary
+    checkpoint.tokenizer =
+        import_tokenizer(tokenizer, checkpoint.hyper.vocab, &checkpoint.warnings);
     std::vector<uint32_t>& stops = checkpoint.hyper.stop_tokens;
     const int32_t eos = checkpoint.tokenizer->eos;
     if (stops.empty() && eos >= 0) stops.push_back(static_cast<uint32_t>(eos));
@@ -69,11 +82,25 @@ Checkpoint import_checkpoint(const std::filesystem::path& file,
   return checkpoint;
 }
 
-TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab) {
+TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab,
+                               std::vector<std::string>* warnings) {
+  std::vector<std::string> dropped;
+  if (warnings == nullptr) warnings = &dropped;
+  if (std::filesystem::is_directory(file)) {
+    return padded(hf::read_tokenizer_folder(file, {}, warnings), vocab, warnings);
+  }
   const MappedFile mapped(file);
+  if (starts_with(mapped.bytes(), "{")) {
+    return padded(hf::read_tokenizer_file(file, {}, warnings), vocab, warnings);
+  }
   const bool gguf = starts_with(mapped.bytes(), "GGUF");
-  if (!gguf && !is_tiktoken(mapped)) return import_llama2c_tokenizer(mapped, vocab);
-  TokenizerData data = gguf ? import_gguf_tokenizer(mapped) : import_tiktoken(mapped);
+  const bool sentencepiece = hf::is_sentencepiece(mapped);
+  if (!gguf && !sentencepiece && !is_tiktoken(mapped)) {
+    return import_llama2c_tokenizer(mapped, vocab);
+  }
+  TokenizerData data = gguf            ? import_gguf_tokenizer(mapped)
+                       : sentencepiece ? hf::read_sentencepiece(mapped)
+                                       : import_tiktoken(mapped);
   if (vocab != 0 && data.pieces.size() != vocab) {
     throw ImportError(fmt::format("{}: the tokenizer has {} pieces; the model's vocabulary has {}",
                                   file.string(), data.pieces.size(), vocab));

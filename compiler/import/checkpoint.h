@@ -143,10 +143,14 @@ struct Checkpoint {
 Checkpoint import_checkpoint(const std::filesystem::path& file,
                              const std::filesystem::path& tokenizer);
 
-// Reads a vocabulary alone: a GGUF file with a SentencePiece or byte-level BPE one, a tiktoken
-// file, or a llama2.c tokenizer, which must have `vocab` pieces (0 = as many as the file holds).
+// Reads a vocabulary alone: that of a model folder, a tokenizer.json, a SentencePiece
+// tokenizer.model, a GGUF file with a SentencePiece or byte-level BPE one, a tiktoken file, or a
+// llama2.c tokenizer. It must have `vocab` pieces (0 = as many as the file holds); those of a model
+// folder are padded to them.
 //
-// Errors  ImportError.
-TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab);
+// warnings  one sentence each are added; null: they are dropped.
+// Errors    ImportError.
+TokenizerData import_tokenizer(const std::filesystem::path& file, uint32_t vocab,
+                               std::vector<std::string>* warnings = nullptr);
 
 }  // namespace nbl::compiler

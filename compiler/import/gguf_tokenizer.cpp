@@ -10,6 +10,7 @@
 #include "compiler/import/gguf.h"
 #include "compiler/import/gguf_file.h"
 #include "compiler/import/llama_tensors.h"
+#include "compiler/import/stop_texts.h"
 #include "rt/text/check.h"
 
 namespace nbl::compiler {
@@ -20,10 +21,6 @@ constexpr const char* kTokens = "tokenizer.ggml.tokens";
 // By ggml's token types 1..6.
 constexpr PieceType kTypeOf[] = {kPieceNormal, kPieceNormal, kPieceUnknown, kPieceControl,
                                  kPieceUser,   kPieceUnused, kPieceByte};
-
-// Ends of a turn or text that files name only by their text.
-constexpr std::string_view kStopTexts[] = {
-    "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<EOT>"};
 
 template <typename T>
 T required(const GgufFile& file, const char* key, std::optional<T> value) {

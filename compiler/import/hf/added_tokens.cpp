@@ -1,0 +1,97 @@
+// What stands beside the model in tokenizer.json: tokens that texts hold as they are, and the token
+// before a text.
+#include <fmt/format.h>
+
+#include "compiler/import/hf/tokenizer_json.h"
+#include "compiler/import/llama_tensors.h"
+#include "rt/text/check.h"
+
+namespace nbl::compiler::hf {
+namespace {
+
+constexpr std::string_view kMark = "\xe2\x96\x81";
+
+void add_token(const JsonField& token, TokenizerData* data) {
+  const std::string& content = token.at("content").text();
+  const uint32_t id = whole_number(token.at("id"), 0, kMaxPieces - 1);
+  if (content.empty()) token.fail("has no content");
+  const bool known = id < data->types.size() && data->types[id] != kPieceUnused;
+  place_piece(token, id, content, known ? data->types[id] : uint8_t{kPieceUnused}, data);
+  const bool special = flag_or(token, "special", false);
+  const bool spm = data->kind == TokenizerKind::spm;
+  if (spm && static_cast<int32_t>(id) == data->unknown) return;
+  // Such a token is looked for before spaces become U+2581, so merges alone make it of spaces.
+  if (spm && known && !special && content.find(kMark) != std::string::npos) return;
+  data->types[id] = special ? kPieceControl : kPieceUser;
+  if (spm) data->pieces[id] = with_visible_spaces(content);
+}
+
+// The only step of a template that puts a token before a text; others are not computed.
+void read_single(const JsonField& processor, TokenizerData* data,
+                 std::vector<std::string>* warnings) {
+  bool before = true;
+  for (const JsonField& step : processor.at("single").elements()) {
+    const auto [kind, value] = step.only();
+    if (kind == "Sequence") {
+      before = false;
+      continue;
+    }
+    if (kind != "SpecialToken") step.fail(fmt::format("is of the unknown kind {}", kind));
+    const std::string& name = value.at("id").text();
+    const std::vector<JsonField> ids = processor.at("special_tokens").at(name).at("ids").elements();
+    if (ids.size() != 1) step.fail(fmt::format("stands for {} ids; one is needed", ids.size()));
+    const uint32_t count = static_cast<uint32_t>(data->pieces.size());
+    const uint32_t id = whole_number(ids[0], 0, count - 1);
+    if (before && !data->add_bos) {
+      data->bos = static_cast<int32_t>(id);
+      data->add_bos = true;
+    } else {
+      warnings->push_back(
+          fmt::format("{}: {} puts {} {}; the device puts one token before a text "
+                      "and none after it",
+                      processor.source(), processor.place(), name,
+                      before ? "before a text too" : "after a text"));
+    }
+  }
+}
+
+}  // namespace
+
+void read_added_tokens(const JsonField& tokenizer, TokenizerData* data,
+                       std::vector<std::string>* warnings) {
+  if (!tokenizer.has("added_tokens")) return;
+  size_t stripping = 0;
+  std::string example;
+  for (const JsonField& token : tokenizer.at("added_tokens").elements()) {
+    add_token(token, data);
+    if (!flag_or(token, "lstrip", false) && !flag_or(token, "rstrip", false) &&
+        !flag_or(token, "single_word", false)) {
+      continue;
+    }
+    if (stripping++ == 0) example = token.at("content").text();
+  }
+  if (stripping == 0) return;
+  warnings->push_back(fmt::format(
+      "{}: {} tokens, such as {}, take the spaces beside them or stand only between words; the "
+      "device finds them anywhere and leaves the spaces",
+      tokenizer.source(), stripping, example));
+}
+
+void read_template(const JsonField& tokenizer, TokenizerData* data,
+                   std::vector<std::string>* warnings) {
+  if (!tokenizer.has("post_processor")) return;
+  const JsonField processor = tokenizer.at("post_processor");
+  const bool is_sequence = processor.at("type").text() == "Sequence";
+  const std::vector<JsonField> steps =
+      is_sequence ? processor.at("processors").elements() : std::vector<JsonField>{processor};
+  for (const JsonField& step : steps) {
+    const std::string& type = step.at("type").text();
+    if (type == "TemplateProcessing") {
+      read_single(step, data, warnings);
+    } else if (type != "ByteLevel") {  // which moves no tokens
+      step.fail(fmt::format("is a {}; nibble knows TemplateProcessing and ByteLevel", type));
+    }
+  }
+}
+
+}  // namespace nbl::compiler::hf
