@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "compiler/import/gguf.h"
+#include "compiler/import/hf/model_folder.h"
 #include "compiler/import/hf/sentencepiece.h"
 #include "compiler/import/hf/tokenizer_folder.h"
 #include "compiler/import/llama2c.h"
@@ -23,14 +24,15 @@ bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
 void refuse_foreign_formats(const MappedFile& file) {
   const auto refuse = [&](const char* name) {
     throw ImportError(
-        fmt::format("{}: is {}; nibble imports GGUF files and legacy llama2.c "
+        fmt::format("{}: is {}; nibble imports model folders, GGUF files and legacy llama2.c "
                     "checkpoints",
                     file.path().string(), name));
   };
   const std::span<const std::byte> bytes = file.bytes();
   if (starts_with(bytes, "PK\x03\x04")) refuse("a zip archive, such as PyTorch writes");
   // Eight bytes of length, then JSON.
-  if (bytes.size() > 8 && starts_with(bytes.subspan(8), "{\"")) refuse("a safetensors file");
+  if (bytes.size() > 8 && starts_with(bytes.subspan(8), "{\""))
+    refuse("a safetensors file, whose folder is the input");
   if (starts_with(bytes, "24ka")) refuse("a llama2.c checkpoint of version 1 or 2");
   if (starts_with(bytes, "lmgg") || starts_with(bytes, "tjgg") || starts_with(bytes, "fmgg")) {
     refuse("a GGML file from before GGUF");
@@ -69,10 +71,13 @@ void SourceTensor::read_row(uint64_t row, float* out) const {
 
 Checkpoint import_checkpoint(const std::filesystem::path& file,
                              const std::filesystem::path& tokenizer) {
-  Checkpoint checkpoint = import_file(file);
+  Checkpoint checkpoint = std::filesystem::is_directory(file)
+                              ? hf::import_model_folder(file, tokenizer.empty())
+                              : import_file(file);
   if (checkpoint.hyper.name.empty()) checkpoint.hyper.name = file.stem().string();
   if (!tokenizer.empty()) {
-    checkpoint.warnings.clear();  // all are about the file's own vocabulary
+    // All warnings about a file are about its own vocabulary.
+    if (!std::filesystem::is_directory(file)) checkpoint.warnings.clear();
     checkpoint.tokenizer =
         import_tokenizer(tokenizer, checkpoint.hyper.vocab, &checkpoint.warnings);
     std::vector<uint32_t>& stops = checkpoint.hyper.stop_tokens;

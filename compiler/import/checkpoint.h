@@ -136,8 +136,8 @@ struct Checkpoint {
   std::shared_ptr<void> storage;      // keeps the mapping alive
 };
 
-// Reads a checkpoint; the content of the file says which reader takes it. `tokenizer` may be empty;
-// a llama2.c checkpoint has none of its own.
+// Reads a checkpoint: a model folder of Hugging Face, or a file, whose content says which reader
+// takes it. `tokenizer` may be empty; a llama2.c checkpoint has none of its own.
 //
 // Errors  ImportError.
 Checkpoint import_checkpoint(const std::filesystem::path& file,
