@@ -19,6 +19,8 @@ const char* const kExamples =
     "Examples:\n"
     "  nibblec compile smollm2-135m-q4_0.gguf -o smollm2.nbl\n"
     "      A GGUF file; its Q4_0 weights are taken over bit for bit.\n"
+    "  nibblec compile Qwen3-0.6B/ -o qwen3.nbl\n"
+    "      A model folder of Hugging Face: config.json, safetensors and tokenizer.json.\n"
     "  nibblec compile stories260K.bin --tokenizer tok512.bin -o stories.nbl\n"
     "      A llama2.c checkpoint, whose tokenizer is a file of its own.\n"
     "  nibblec compile model.gguf -o model.nbl --group-size 128 --context 4096\n"
@@ -93,7 +95,8 @@ void read_inputs(const std::string& text, CompileOptions* options) {
 
 void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
   app->add_option("input", options->input,
-                  "Checkpoint: GGUF, .pt2 of torch.export.save, or llama2.c")
+                  "Checkpoint: model folder of Hugging Face, GGUF, .pt2 of torch.export.save, or "
+                  "llama2.c")
       ->required();
   app->add_option("-o,--output", options->output, "Model file to write")->required();
   app->add_option("--tokenizer", options->tokenizer,
@@ -161,7 +164,8 @@ void add_perplexity(CLI::App* app, PerplexityOptions* options) {
 }
 
 void add_tokenize(CLI::App* app, TokenizeOptions* options) {
-  app->add_option("input", options->input, "Model file, GGUF file, or vocabulary")->required();
+  app->add_option("input", options->input, "Model file, GGUF file, model folder, or vocabulary")
+      ->required();
   app->add_option("--file", options->texts,
                   "Texts, each ended by a line __ggml_vocab_test__; without one, a single text")
       ->required()
