@@ -20,8 +20,9 @@ void add_token(const JsonField& token, TokenizerData* data) {
   const bool special = flag_or(token, "special", false);
   const bool spm = data->kind == TokenizerKind::spm;
   if (spm && static_cast<int32_t>(id) == data->unknown) return;
-  // Such a token is looked for before spaces become U+2581, so merges alone make it of spaces.
-  if (spm && known && !special && content.find(kMark) != std::string::npos) return;
+  // A token that is looked for before spaces become U+2581 is made of spaces by merges alone.
+  const bool before_marks = !flag_or(token, "normalized", !special);
+  if (spm && known && !special && before_marks && content.find(kMark) != std::string::npos) return;
   data->types[id] = special ? kPieceControl : kPieceUser;
   if (spm) data->pieces[id] = with_visible_spaces(content);
 }

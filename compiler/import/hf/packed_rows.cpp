@@ -129,15 +129,20 @@ uint32_t group_size(const Quantization& quantization, const SafeTensor& scales, 
                              groups, columns));
 }
 
-// Columns in the order of their groups: that of the file, unless act-order sorted them.
-void check_order(const SafeTensor* order, uint32_t columns, uint32_t group) {
-  if (order == nullptr) return;
-  check_shape(*order, {columns});
-  for (uint32_t k = 0; k < columns; ++k) {
-    if (integer(*order, k) == k / group) continue;
-    refuse(*order, fmt::format("puts column {} into group {}: columns are sorted by activation "
-                               "(act-order), where nibble has groups of neighbours",
-                               k, integer(*order, k)));
+// Columns lie in the order of their groups, unless act-order sorted them.
+void check_order(const Quantization& quantization, const SafeTensor& words, const SafeTensor* order,
+                 const Q4Rows& rows) {
+  constexpr const char* kSorted =
+      "columns are sorted by activation (act-order), where nibble has groups of neighbours";
+  if (order == nullptr) {
+    if (!quantization.sorts_columns) return;
+    refuse(words,
+           fmt::format("has no tensor beside it that says the group of each column: {}", kSorted));
+  }
+  check_shape(*order, {rows.columns});
+  for (uint32_t k = 0; k < rows.columns; ++k) {
+    if (integer(*order, k) == k / rows.group_size) continue;
+    refuse(*order, fmt::format("puts column {} into group {}: {}", k, integer(*order, k), kSorted));
   }
 }
 
@@ -175,7 +180,7 @@ Q4Rows read_gptq(const Quantization& quantization, const std::string& layer,
   out.group_size = group_size(quantization, scales, out.columns, groups);
   check_shape(scales, {groups, rows});
   check_gptq_zeros(quantization, zeros, groups, rows);
-  check_order(take_if("g_idx", parameters), out.columns, out.group_size);
+  check_order(quantization, words, take_if("g_idx", parameters), out);
   out.values.resize(size_t{rows} * out.columns);
   for (uint32_t k = 0; k < out.columns; ++k) {
     const uint64_t word = uint64_t{k / kPerWord} * rows;
@@ -221,7 +226,7 @@ Q4Rows read_compressed(const Quantization& quantization, const std::string& laye
   }
   Q4Rows out = empty_rows(layer, rows, static_cast<uint32_t>(columns));
   check_row_scales(quantization, scales, &out);
-  check_order(take_if("weight_g_idx", parameters), out.columns, out.group_size);
+  check_order(quantization, words, take_if("weight_g_idx", parameters), out);
   out.values.resize(size_t{rows} * out.columns);
   for (uint64_t i = 0; i < out.values.size(); ++i) {
     const auto k = static_cast<uint32_t>(i % out.columns);

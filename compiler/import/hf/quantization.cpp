@@ -48,6 +48,7 @@ Quantization read_gptq(const JsonField& config) {
         .fail(fmt::format("is {}; nibble knows gptq and gptq_v2", format));
   }
   quantization.zero_points_plain = format == "gptq_v2";
+  quantization.sorts_columns = flag_or(config, "desc_act", false);
   return quantization;
 }
 
@@ -70,6 +71,12 @@ Quantization read_compressed(const JsonField& config, std::vector<std::string>* 
         fmt::format("has format {}; nibble takes over pack-quantized weights of 4 bits", format));
   }
   Quantization quantization{.packing = Packing::compressed_tensors, .group_sizes = {}};
+  if (config.has("transform_config") && !config.at("transform_config").value().empty()) {
+    config.at("transform_config")
+        .fail(
+            "turns activations before they are multiplied, which nibble "
+            "does not");
+  }
   bool rounds_activations = false;
   for (const auto& [name, group] : config.at("config_groups").members()) {
     const uint32_t size = group_of(group.at("weights"));
@@ -77,6 +84,8 @@ Quantization read_compressed(const JsonField& config, std::vector<std::string>* 
       quantization.group_sizes.push_back(size);
     }
     rounds_activations = rounds_activations || group.has("input_activations");
+    const std::string order = text_or(group.at("weights"), "actorder", "none");
+    quantization.sorts_columns = quantization.sorts_columns || order == "group";
   }
   if (rounds_activations) {
     warnings->push_back(

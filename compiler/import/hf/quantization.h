@@ -25,6 +25,7 @@ struct Quantization {
   Packing packing = Packing::gptq;
   // Of the groups along K; 0 = a whole row. Empty: the tensors alone say.
   std::vector<uint32_t> group_sizes;
+  bool sorts_columns = false;      // act-order: each layer says which group a column is in
   bool zero_points_plain = false;  // gptq_v2: stored as they are, not less one
 };
 

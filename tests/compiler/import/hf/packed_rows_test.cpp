@@ -155,6 +155,21 @@ TEST(PackedFolder, refuses_grids_that_are_not_its_own) {
   expect_refused(gptq, element("qzeros", 3, 0x77777776), {"up_proj.qzeros", "symmetric"});
   expect_refused(gptq_v2, element("qzeros", 0, 0x77777777), {"up_proj.qzeros", "symmetric"});
   expect_refused(gptq, element("g_idx", 40, 0), {"up_proj.g_idx", "column 40", "act-order"});
+  const Change without_order = [](FolderModel* model) {
+    std::string& config = model->config["quantization_config"];
+    config.replace(config.find("\"desc_act\":false"), 16, "\"desc_act\":true");
+    std::erase_if(model->tensors,
+                  [](const StoredTensor& one) { return one.name.ends_with("g_idx"); });
+  };
+  expect_refused(gptq, without_order, {"qweight", "act-order"});
+  expect_refused(
+      compressed_tensors,
+      replaced(compressed_tensors, "\"strategy\"", "\"actorder\":\"group\",\"strategy\""),
+      {"weight_packed", "act-order"});
+  expect_refused(compressed_tensors,
+                 replaced(compressed_tensors, "\"config_groups\"",
+                          R"("transform_config":{"config_groups":{}},"config_groups")"),
+                 {"transform_config", "activations"});
   expect_refused(compressed_tensors, replaced(compressed_tensors, "pack-q", "naive-q"),
                  {"naive-quantized", "pack-quantized"});
   expect_refused(compressed_tensors,

@@ -319,6 +319,18 @@ TEST(TokenizerJson, merges_characters_with_marks_for_spaces) {
   EXPECT_NE(warnings[0].find("not those of a SentencePiece vocabulary"), std::string::npos);
 }
 
+// Pieces of several spaces: merges make them, unless they are looked for in the normalized text.
+TEST(TokenizerJson, takes_runs_of_spaces_whole_where_they_are_tokens) {
+  json tokenizer = small_spm();
+  const std::string two = std::string(kMark) + kMark;
+  tokenizer["model"]["vocab"][two] = 9;
+  tokenizer["model"]["merges"].push_back(std::string(kMark) + " " + kMark);
+  tokenizer["added_tokens"].push_back(added_token(9, two, false));
+  EXPECT_EQ(tokenize(read(tokenizer), "b  ab"), (std::vector<uint32_t>{4, 2, 6}));
+  tokenizer["added_tokens"][2]["normalized"] = true;
+  EXPECT_EQ(tokenize(read(tokenizer), "b  ab"), (std::vector<uint32_t>{4, 9, 5}));
+}
+
 TEST(TokenizerJson, warns_of_what_the_device_leaves_out) {
   json tokenizer = small_bpe();
   tokenizer["normalizer"] = {{"type", "NFC"}};
