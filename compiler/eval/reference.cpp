@@ -46,6 +46,15 @@ float silu(float x) {
   return x / (1 + std::exp(-x));
 }
 
+float gelu_tanh(float x) {
+  constexpr float kSlope = 0.7978845608f;  // sqrt(2 / pi)
+  return 0.5f * x * (1 + std::tanh(kSlope * (x + 0.044715f * x * x * x)));
+}
+
+float capped(float x, float cap) {
+  return cap == 0 ? x : cap * std::tanh(x / cap);
+}
+
 void add(std::vector<float>* x, const std::vector<float>& y) {
   std::ranges::transform(*x, y, x->begin(), std::plus<>());
 }
@@ -64,7 +73,8 @@ Reference::Reference(const Checkpoint& checkpoint, uint32_t group_size, Activati
     : checkpoint_(checkpoint), hyper_(checkpoint.hyper), activations_(activations) {
   if (group_size == 0) return;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (!name.ends_with("_norm")) quantized_[name] = quantize_q4(source_rows(tensor), group_size);
+    if (name.ends_with("_norm") || name.ends_with(".bias")) continue;
+    quantized_[name] = quantize_q4(source_rows(tensor), group_size);
   }
 }
 
@@ -94,29 +104,52 @@ Reference::Rows Reference::matmul(Rows x, const std::string& weight) {
 }
 
 Reference::Rows Reference::rms_norm(const Rows& x, const std::string& weight) const {
-  std::vector<float> scale(hyper_.dim);
+  const size_t columns = checkpoint_.tensors.at(weight).columns;
+  std::vector<float> scale(columns);
   read_row(weight, 0, scale.data());
+  for (float& value : scale)
+    value += hyper_.norm_offset;
   Rows out(x.size());
-  for (size_t at = 0; at < x.size(); at += hyper_.dim) {
+  for (size_t at = 0; at < x.size(); at += columns) {
     double squares = 0;
-    for (size_t i = 0; i < hyper_.dim; ++i) {
+    for (size_t i = 0; i < columns; ++i) {
       squares += static_cast<double>(x[at + i]) * static_cast<double>(x[at + i]);
     }
-    const double factor = 1 / std::sqrt(squares / hyper_.dim + static_cast<double>(hyper_.eps));
-    for (size_t i = 0; i < hyper_.dim; ++i) {
+    const double mean = squares / static_cast<double>(columns);
+    const double factor = 1 / std::sqrt(mean + static_cast<double>(hyper_.eps));
+    for (size_t i = 0; i < columns; ++i) {
       out[at + i] = static_cast<float>(static_cast<double>(x[at + i]) * factor) * scale[i];
     }
   }
   return out;
 }
 
-void Reference::rotate(Rows* x, uint32_t heads) const {
+Reference::Rows Reference::project(const Rows& x, const std::string& weight) {
+  Rows out = matmul(x, weight);
+  if (!hyper_.qkv_bias) return out;
+  std::vector<float> bias(out.size() / token_count_);
+  read_row(weight + ".bias", 0, bias.data());
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] += bias[i % bias.size()];
+  return out;
+}
+
+// As in a model compiled for just these positions.
+const std::vector<double>& Reference::frequencies(uint32_t index) const {
+  const bool has_window = !hyper_.windows.empty() && hyper_.windows[index] != 0;
+  if (has_window && !hyper_.local_rope_inv_freq.empty()) return hyper_.local_rope_inv_freq;
+  const bool is_long = hyper_.rope_short_context != 0 && token_count_ > hyper_.rope_short_context;
+  return is_long ? hyper_.rope_long_inv_freq : hyper_.rope_inv_freq;
+}
+
+void Reference::rotate(uint32_t index, Rows* x, uint32_t heads) const {
   const size_t pairs = hyper_.rotary_dim / 2;
+  const std::vector<double>& inverse = frequencies(index);
   for (size_t t = 0; t < token_count_; ++t) {
     for (size_t i = 0; i < pairs; ++i) {
-      const double angle = static_cast<double>(t) * hyper_.rope_inv_freq[i];
-      const auto cosine = static_cast<float>(std::cos(angle));
-      const auto sine = static_cast<float>(std::sin(angle));
+      const double angle = static_cast<double>(t) * inverse[i];
+      const float cosine = hyper_.rope_magnitude * static_cast<float>(std::cos(angle));
+      const float sine = hyper_.rope_magnitude * static_cast<float>(std::sin(angle));
       for (size_t head = 0; head < heads; ++head) {
         float* at = x->data() + (t * heads + head) * hyper_.head_dim;
         float& first = at[hyper_.rope_half ? i : 2 * i];
@@ -129,12 +162,19 @@ void Reference::rotate(Rows* x, uint32_t heads) const {
   }
 }
 
-Reference::Rows Reference::attention(const Rows& q, const Rows& k, const Rows& v) const {
+float Reference::score(const float* query, const float* key) const {
+  const auto usual = static_cast<float>(1 / std::sqrt(static_cast<double>(hyper_.head_dim)));
+  const float scale = hyper_.attention_scale == 0 ? usual : hyper_.attention_scale;
+  return capped(scale * dot(query, key, hyper_.head_dim), hyper_.attention_softcap);
+}
+
+Reference::Rows Reference::attend(uint32_t index, const Rows& q, const Rows& k,
+                                  const Rows& v) const {
   const size_t dim = hyper_.head_dim;
   const size_t q_stride = hyper_.heads * dim;
   const size_t kv_stride = hyper_.kv_heads * dim;
   const size_t shared_by = hyper_.heads / hyper_.kv_heads;
-  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
+  const size_t window = hyper_.windows.empty() ? 0 : hyper_.windows[index];
   Rows out(token_count_ * q_stride);
   in_parallel(hyper_.heads, [&](size_t begin, size_t end) {
     std::vector<float> p(token_count_);
@@ -142,14 +182,16 @@ Reference::Rows Reference::attention(const Rows& q, const Rows& k, const Rows& v
       const size_t kv = head / shared_by * dim;
       for (size_t t = 0; t < token_count_; ++t) {
         const float* query = q.data() + t * q_stride + head * dim;
-        for (size_t c = 0; c <= t; ++c)
-          p[c] = scale * dot(query, &k[c * kv_stride + kv], dim);
-        const float largest = *std::max_element(p.begin(), p.begin() + static_cast<long>(t) + 1);
+        const size_t first = window == 0 || t < window ? 0 : t - window + 1;
+        for (size_t c = first; c <= t; ++c)
+          p[c] = score(query, &k[c * kv_stride + kv]);
+        const auto seen = std::span(p).subspan(first, t + 1 - first);
+        const float largest = *std::ranges::max_element(seen);
         float total = 0;
-        for (size_t c = 0; c <= t; ++c)
-          total += p[c] = std::exp(p[c] - largest);
+        for (float& weight : seen)
+          total += weight = std::exp(weight - largest);
         float* row = out.data() + t * q_stride + head * dim;
-        for (size_t c = 0; c <= t; ++c) {
+        for (size_t c = first; c <= t; ++c) {
           const float weight = p[c] / total;
           for (size_t d = 0; d < dim; ++d)
             row[d] += weight * v[c * kv_stride + kv + d];
@@ -160,20 +202,37 @@ Reference::Rows Reference::attention(const Rows& q, const Rows& k, const Rows& v
   return out;
 }
 
-void Reference::layer(const std::string& at, Rows* x) {
-  const Rows a = rms_norm(*x, at + "attn_norm");
-  Rows q = matmul(a, at + "attn_q");
-  Rows k = matmul(a, at + "attn_k");
-  const Rows v = matmul(a, at + "attn_v");
-  rotate(&q, hyper_.heads);
-  rotate(&k, hyper_.kv_heads);
-  add(x, matmul(attention(q, k, v), at + "attn_output"));
-  const Rows f = rms_norm(*x, at + "ffn_norm");
-  Rows gate = matmul(f, at + "ffn_gate");
-  const Rows up = matmul(f, at + "ffn_up");
-  for (size_t i = 0; i < gate.size(); ++i)
-    gate[i] = silu(gate[i]) * up[i];
-  add(x, matmul(gate, at + "ffn_down"));
+Reference::Rows Reference::attention(uint32_t index, const Rows& x) {
+  const std::string at = fmt::format("blk.{}.", index);
+  Rows q = project(x, at + "attn_q");
+  Rows k = project(x, at + "attn_k");
+  const Rows v = project(x, at + "attn_v");
+  if (hyper_.qk_norm) {
+    q = rms_norm(q, at + "attn_q_norm");
+    k = rms_norm(k, at + "attn_k_norm");
+  }
+  rotate(index, &q, hyper_.heads);
+  rotate(index, &k, hyper_.kv_heads);
+  return matmul(attend(index, q, k, v), at + "attn_output");
+}
+
+Reference::Rows Reference::feed_forward(const std::string& at, const Rows& x) {
+  Rows gate = matmul(x, at + "ffn_gate");
+  const Rows up = matmul(x, at + "ffn_up");
+  for (size_t i = 0; i < gate.size(); ++i) {
+    gate[i] = (hyper_.gate == Gate::silu ? silu(gate[i]) : gelu_tanh(gate[i])) * up[i];
+  }
+  return matmul(gate, at + "ffn_down");
+}
+
+void Reference::layer(uint32_t index, Rows* x) {
+  const std::string at = fmt::format("blk.{}.", index);
+  Rows attended = attention(index, rms_norm(*x, at + "attn_norm"));
+  if (hyper_.post_norms) attended = rms_norm(attended, at + "post_attention_norm");
+  add(x, attended);
+  Rows fed = feed_forward(at, rms_norm(*x, at + "ffn_norm"));
+  if (hyper_.post_norms) fed = rms_norm(fed, at + "post_ffw_norm");
+  add(x, fed);
 }
 
 std::vector<float> Reference::logits(std::span<const uint32_t> tokens) {
@@ -189,10 +248,15 @@ std::vector<float> Reference::logits(std::span<const uint32_t> tokens) {
     }
     read_row("token_embd", tokens[t], x.data() + t * hyper_.dim);
   }
+  for (float& value : x)
+    value *= hyper_.embedding_scale;
   for (uint32_t i = 0; i < hyper_.layers; ++i)
-    layer(fmt::format("blk.{}.", i), &x);
+    layer(i, &x);
   const bool tied = !checkpoint_.tensors.contains("output");
-  return matmul(rms_norm(x, "output_norm"), tied ? "token_embd" : "output");
+  Rows out = matmul(rms_norm(x, "output_norm"), tied ? "token_embd" : "output");
+  for (float& logit : out)
+    logit = capped(logit, hyper_.logit_softcap);
+  return out;
 }
 
 PerplexityResult perplexity(Reference* model, std::span<const uint32_t> tokens, int32_t first,

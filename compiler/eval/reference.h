@@ -35,10 +35,16 @@ class Reference {
 
   void read_row(const std::string& tensor, uint32_t row, float* out) const;
   Rows matmul(Rows x, const std::string& weight);
+  // Over each run of as many elements as the weight has: a row, or a head.
   Rows rms_norm(const Rows& x, const std::string& weight) const;
-  void rotate(Rows* x, uint32_t heads) const;
-  Rows attention(const Rows& q, const Rows& k, const Rows& v) const;
-  void layer(const std::string& at, Rows* x);
+  Rows project(const Rows& x, const std::string& weight);
+  const std::vector<double>& frequencies(uint32_t index) const;
+  void rotate(uint32_t index, Rows* x, uint32_t heads) const;
+  float score(const float* query, const float* key) const;
+  Rows attend(uint32_t index, const Rows& q, const Rows& k, const Rows& v) const;
+  Rows attention(uint32_t index, const Rows& x);
+  Rows feed_forward(const std::string& at, const Rows& x);
+  void layer(uint32_t index, Rows* x);
 
   const Checkpoint& checkpoint_;
   const Hyper& hyper_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compiler/eval/reference.h"
 #include "compiler/import/hf/model_tensors.h"
 #include "tests/support/compiled.h"
 #include "tests/support/gguf_writer.h"
@@ -117,11 +118,69 @@ TEST_P(ModelFolder, computes_what_transformers_computes) {
   }
 }
 
+// What perplexity is measured with, without 4-bit weights.
+TEST_P(ModelFolder, is_measured_by_the_same_network) {
+  FolderSpec spec = spec_of(GetParam());
+  spec.seed = seed();
+  const FolderModel model = random_folder_model(spec);
+  const TempFolder folder;
+  model.write(folder);
+  const Checkpoint checkpoint = import_checkpoint(folder.path(), {});
+  const std::vector<uint32_t> tokens = random_tokens(spec.vocab, 41);
+  const std::vector<float> rows = Reference(checkpoint, 0).logits(tokens);
+  FolderForward forward(spec, model.weights);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const auto begin = rows.begin() + static_cast<ptrdiff_t>(i * spec.vocab);
+    ASSERT_LT(distance({begin, begin + spec.vocab}, forward.step(tokens[i])), 1e-5) << i;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(classes, ModelFolder,
                          testing::Values("LlamaForCausalLM", "MistralForCausalLM",
                                          "Qwen2ForCausalLM", "Qwen3ForCausalLM",
                                          "Gemma3ForCausalLM", "Phi3ForCausalLM"),
                          [](const auto& name) { return std::string(name.param); });
+
+// Frequencies that config.json stretches; a context beyond that of the first training takes the
+// long factors of LongRoPE.
+TEST(ModelFolder, turns_by_stretched_frequencies) {
+  FolderSpec llama3 = spec_of("LlamaForCausalLM");
+  FolderSpec longrope = spec_of("Phi3ForCausalLM");
+  std::string factors;
+  for (int i = 0; i < 10; ++i) {
+    const double plain = std::pow(10000, -i / 10.0);
+    const double turns = 64 * plain / (2 * M_PI);
+    const double ramp = std::clamp((turns - 1) / 3, 0.0, 1.0);
+    llama3.inv_freq.push_back(plain * ((1 - ramp) / 8 + ramp));
+    longrope.inv_freq.push_back(plain / (1 + i));
+    factors += (i == 0 ? "" : ",") + std::to_string(1 + i);
+  }
+  longrope.magnitude = std::sqrt(1 + std::log(96.0 / 32) / std::log(32.0));
+  const std::string scaling[] = {
+      R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+      R"("original_max_position_embeddings":64})",
+      R"({"type":"longrope","short_factor":[1,1,1,1,1,1,1,1,1,1],"long_factor":[)" + factors +
+          "]}"};
+  for (const FolderSpec& spec : {llama3, longrope}) {
+    FolderModel model = random_folder_model(spec);
+    model.config["rope_scaling"] = scaling[spec.fused ? 1 : 0];
+    model.config["original_max_position_embeddings"] = "32";
+    const TempFolder folder;
+    model.write(folder);
+    const Checkpoint checkpoint = import_checkpoint(folder.path(), {});
+    const AlignedBytes plain = compiled(checkpoint, false);
+    FolderForward forward(spec, rounded_weights(Interpreter(plain.span()), model));
+    Interpreter interpreter(plain.span());
+    const std::vector<uint32_t> tokens = random_tokens(spec.vocab, 41);
+    FolderForward stored(spec, model.weights);
+    const std::vector<float> rows = Reference(checkpoint, 0).logits(tokens);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      ASSERT_LT(distance(interpreter.step(tokens[i]), forward.step(tokens[i])), 1e-5) << i;
+      const auto begin = rows.begin() + static_cast<ptrdiff_t>(i * spec.vocab);
+      ASSERT_LT(distance({begin, begin + spec.vocab}, stored.step(tokens[i])), 1e-5) << i;
+    }
+  }
+}
 
 std::string error_of(const FolderModel& model) {
   const TempFolder folder;
