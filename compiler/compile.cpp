@@ -23,8 +23,14 @@ void check_options(const CompileOptions& options) {
   }
 }
 
+// Also of a folder that is given with a slash behind it.
+std::string last_name(const std::filesystem::path& path) {
+  const std::filesystem::path plain = std::filesystem::absolute(path).lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
+
 Metadata describe(const CompileOptions& options, const ModelSource& source) {
-  Metadata metadata = {{"source", options.input.filename().string()},
+  Metadata metadata = {{"source", last_name(options.input)},
                        {"quantization", "groupwise symmetric int4, f16 scales"},
                        {"group_size", fmt::format("{}", options.group_size)},
                        {"activations", options.passes.activations == Activations::int8

@@ -99,7 +99,7 @@ void refuse_variants(const JsonField& config, const ModelClass& c) {
           fmt::format("is {}; nibble knows {} in a {}", activation, c.activation, c.name));
     }
   }
-  for (const char* key : {"attention_bias", "mlp_bias"}) {
+  for (const char* key : {"attention_bias", "mlp_bias", "use_bidirectional_attention"}) {
     if (flag_or(config, key, false)) config.at(key).fail("is true; nibble knows false only");
   }
   for (const char* key : {"num_local_experts", "num_experts"}) {

@@ -45,7 +45,7 @@ Checkpoint import_model_folder(const std::filesystem::path& folder, bool with_to
 }
 
 std::string folder_name(const std::filesystem::path& folder) {
-  const std::filesystem::path plain = folder.lexically_normal();
+  const std::filesystem::path plain = std::filesystem::absolute(folder).lexically_normal();
   return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
 }
 

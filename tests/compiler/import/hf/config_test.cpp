@@ -218,6 +218,7 @@ TEST(FolderConfig, refuses_what_it_does_not_know) {
       {"hidden_act", R"("relu")", {"hidden_act", "relu", "silu"}},
       {"attention_bias", "true", {"attention_bias"}},
       {"mlp_bias", "true", {"mlp_bias"}},
+      {"use_bidirectional_attention", "true", {"use_bidirectional_attention"}},
       {"num_local_experts", "8", {"num_local_experts"}},
       {"hidden_size", "0", {"config.hidden_size is 0", "1.."}},
       {"hidden_size", "4294967296", {"hidden_size", "4294967296"}},

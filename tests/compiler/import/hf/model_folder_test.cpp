@@ -270,6 +270,12 @@ TEST(ModelFolder, refuses_tensors_that_do_not_fit) {
   EXPECT_EQ(error_of(model), "");
 }
 
+TEST(ModelFolder, is_named_by_the_last_part_of_its_path) {
+  EXPECT_EQ(hf::folder_name("/models/Qwen3-0.6B"), "Qwen3-0.6B");
+  EXPECT_EQ(hf::folder_name("models/Qwen3-0.6B/"), "Qwen3-0.6B");
+  EXPECT_EQ(hf::folder_name("."), std::filesystem::current_path().filename());
+}
+
 TEST(ModelFolder, is_refused_where_a_file_is_given) {
   const FolderModel model = small_model();
   const TempFolder folder;
