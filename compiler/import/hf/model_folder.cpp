@@ -9,6 +9,7 @@
 #include "compiler/import/hf/model_tensors.h"
 #include "compiler/import/hf/tensor_folder.h"
 #include "compiler/import/hf/tokenizer_folder.h"
+#include "compiler/import/hf/tokenizer_json.h"
 
 namespace nbl::compiler::hf {
 namespace {
@@ -24,6 +25,20 @@ void set_stop_tokens(const ModelConfig& config, Checkpoint* checkpoint) {
   stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
 }
 
+void read_tokenizer(const std::filesystem::path& folder, const ModelConfig& config,
+                    Checkpoint* checkpoint) {
+  const SpecialIds ids{.bos = config.bos,
+                       .eos = config.eos.empty() ? -1 : static_cast<int32_t>(config.eos[0])};
+  try {
+    checkpoint->tokenizer = read_tokenizer_folder(folder, ids, &checkpoint->warnings);
+    fit_vocabulary(checkpoint->hyper.vocab, &*checkpoint->tokenizer, &checkpoint->warnings);
+  } catch (const UnknownVocabulary& error) {
+    checkpoint->warnings.push_back(fmt::format(
+        "{}: the model takes and gives token ids only, unless --tokenizer gives another vocabulary",
+        error.what()));
+  }
+}
+
 }  // namespace
 
 Checkpoint import_model_folder(const std::filesystem::path& folder, bool with_tokenizer) {
@@ -34,12 +49,7 @@ Checkpoint import_model_folder(const std::filesystem::path& folder, bool with_to
   checkpoint.hyper.name = folder_name(folder);
   checkpoint.storage = tensors;
   read_model_tensors(*tensors, config, &checkpoint);
-  if (with_tokenizer && has_tokenizer(folder)) {
-    const SpecialIds ids{.bos = config.bos,
-                         .eos = config.eos.empty() ? -1 : static_cast<int32_t>(config.eos[0])};
-    checkpoint.tokenizer = read_tokenizer_folder(folder, ids, &checkpoint.warnings);
-    fit_vocabulary(checkpoint.hyper.vocab, &*checkpoint.tokenizer, &checkpoint.warnings);
-  }
+  if (with_tokenizer && has_tokenizer(folder)) read_tokenizer(folder, config, &checkpoint);
   set_stop_tokens(config, &checkpoint);
   return checkpoint;
 }

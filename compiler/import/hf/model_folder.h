@@ -8,7 +8,8 @@
 namespace nbl::compiler::hf {
 
 // Matrices keep the order of rows that transformers gives them, so RoPE turns the pairs
-// (i, i + R/2). A folder without a tokenizer gives a checkpoint without one.
+// (i, i + R/2). A folder without a tokenizer, or with one of a kind that the device does not have,
+// gives a checkpoint without one; of the latter a warning says why.
 //
 // with_tokenizer  false: the folder's own is not read.
 // Errors          ImportError.

@@ -16,8 +16,8 @@
 namespace nbl::compiler::hf {
 namespace {
 
-constexpr uint32_t kPerWord = 8;    // 4-bit values in 32 bits, the first in the lowest
-constexpr uint32_t kZeroPoint = 8;  // of unsigned 4-bit values on a symmetric grid
+constexpr uint32_t kPerWord = 8;  // 4-bit values in 32 bits, the first in the lowest
+constexpr int kZeroPoint = 8;     // of unsigned 4-bit values on a symmetric grid
 
 [[noreturn]] void refuse(const SafeTensor& tensor, const std::string& what) {
   throw ImportError(fmt::format("{}: tensor {} {}", tensor.file, tensor.name, what));
@@ -101,8 +101,8 @@ int64_t integer(const SafeTensor& tensor, uint64_t index) {
   }
 }
 
-uint32_t nibble_at(const SafeTensor& words, uint64_t word, uint32_t place) {
-  return element<uint32_t>(words, word) >> (4 * place) & 15u;
+int nibble_at(const SafeTensor& words, uint64_t word, uint32_t place) {
+  return static_cast<int>(element<uint32_t>(words, word) >> (4 * place) & 15u);
 }
 
 Q4Rows empty_rows(const std::string& layer, uint32_t rows, uint32_t columns) {
@@ -111,6 +111,12 @@ Q4Rows empty_rows(const std::string& layer, uint32_t rows, uint32_t columns) {
   out.rows = rows;
   out.columns = columns;
   return out;
+}
+
+// Writes the first `count` values of a word.
+void unpack(uint32_t word, uint32_t count, int8_t* out) {
+  for (uint32_t i = 0; i < count; ++i)
+    out[i] = static_cast<int8_t>(static_cast<int>(word >> (4 * i) & 15u) - kZeroPoint);
 }
 
 // The group size of a layer with this many columns and groups.
@@ -153,13 +159,13 @@ void check_gptq_zeros(const Quantization& quantization, const SafeTensor& zeros,
   check_shape(zeros, {groups, words});
   // Stored less one by gptq. Files that store the zero point itself under that name exist; on a
   // symmetric grid the two cannot be confused.
-  const uint32_t first = nibble_at(zeros, 0, 0);
+  const int first = nibble_at(zeros, 0, 0);
   const bool known =
       first == kZeroPoint || (first + 1 == kZeroPoint && !quantization.zero_points_plain);
   for (uint64_t i = 0; i < uint64_t{groups} * rows; ++i) {
     const uint64_t group = i / rows;
     const auto row = static_cast<uint32_t>(i % rows);
-    const uint32_t zero = nibble_at(zeros, group * words + row / kPerWord, row % kPerWord);
+    const int zero = nibble_at(zeros, group * words + row / kPerWord, row % kPerWord);
     if (known && zero == first) continue;
     refuse(zeros, fmt::format("has the zero point {} in group {} of row {}: its grid is not "
                               "symmetric, as that of nibble is",
@@ -182,11 +188,10 @@ Q4Rows read_gptq(const Quantization& quantization, const std::string& layer,
   check_gptq_zeros(quantization, zeros, groups, rows);
   check_order(quantization, words, take_if("g_idx", parameters), out);
   out.values.resize(size_t{rows} * out.columns);
-  for (uint32_t k = 0; k < out.columns; ++k) {
-    const uint64_t word = uint64_t{k / kPerWord} * rows;
+  for (uint32_t w = 0; w < word_rows; ++w) {
     for (uint32_t n = 0; n < rows; ++n) {
-      out.values[size_t{n} * out.columns + k] =
-          static_cast<int8_t>(nibble_at(words, word + n, k % kPerWord) - kZeroPoint);
+      const auto word = element<uint32_t>(words, uint64_t{w} * rows + n);
+      unpack(word, kPerWord, &out.values[size_t{n} * out.columns + size_t{w} * kPerWord]);
     }
   }
   out.scales.resize(size_t{rows} * groups);
@@ -228,10 +233,13 @@ Q4Rows read_compressed(const Quantization& quantization, const std::string& laye
   check_row_scales(quantization, scales, &out);
   check_order(quantization, words, take_if("weight_g_idx", parameters), out);
   out.values.resize(size_t{rows} * out.columns);
-  for (uint64_t i = 0; i < out.values.size(); ++i) {
-    const auto k = static_cast<uint32_t>(i % out.columns);
-    const uint64_t word = i / out.columns * row_words + k / kPerWord;
-    out.values[i] = static_cast<int8_t>(nibble_at(words, word, k % kPerWord) - kZeroPoint);
+  for (uint32_t n = 0; n < rows; ++n) {
+    for (uint32_t w = 0; w < row_words; ++w) {
+      const auto word = element<uint32_t>(words, uint64_t{n} * row_words + w);
+      const uint32_t first = w * kPerWord;
+      unpack(word, std::min(kPerWord, out.columns - first),
+             &out.values[size_t{n} * out.columns + first]);
+    }
   }
   read_scales(scales, &out);
   return out;

@@ -119,6 +119,15 @@ void check_spaces(const JsonField& tokenizer, const TextRules& rules,
   }
 }
 
+TextRules read_rules(const JsonField& root, std::vector<std::string>* warnings) {
+  try {
+    check_model(root.at("model"));
+    return read_text_rules(root, warnings);
+  } catch (const ImportError& error) {
+    throw UnknownVocabulary(error.what());
+  }
+}
+
 }  // namespace
 
 void place_piece(const JsonField& where, uint32_t id, std::string text, uint8_t type,
@@ -136,9 +145,8 @@ void place_piece(const JsonField& where, uint32_t id, std::string text, uint8_t 
 
 TokenizerData read_tokenizer_json(const JsonFile& file, std::vector<std::string>* warnings) {
   const JsonField root = file.root();
+  const TextRules rules = read_rules(root, warnings);
   const JsonField model = root.at("model");
-  check_model(model);
-  const TextRules rules = read_text_rules(root, warnings);
   TokenizerData data;
   data.kind = rules.kind;
   data.splitter = rules.splitter;

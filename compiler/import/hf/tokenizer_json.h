@@ -7,10 +7,16 @@
 
 namespace nbl::compiler::hf {
 
+// A vocabulary of a kind that the device does not have. The text names what it lacks.
+class UnknownVocabulary : public ImportError {
+ public:
+  using ImportError::ImportError;
+};
+
 // A template that puts one token before a text sets bos and add_bos; eos is not set.
 //
-// Errors  ImportError: another kind of model, rules that the device does not have (by name), or a
-//         malformed file.
+// Errors  UnknownVocabulary: another kind of model, or a rule that the device does not have (by
+//         name). ImportError: a malformed file.
 TokenizerData read_tokenizer_json(const JsonFile& file, std::vector<std::string>* warnings);
 
 // The parts that lie in files of their own.

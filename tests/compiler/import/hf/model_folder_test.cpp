@@ -270,6 +270,21 @@ TEST(ModelFolder, refuses_tensors_that_do_not_fit) {
   EXPECT_EQ(error_of(model), "");
 }
 
+TEST(ModelFolder, goes_without_a_vocabulary_that_it_does_not_know) {
+  const TempFolder folder;
+  small_model().write(folder);
+  EXPECT_TRUE(import_checkpoint(folder.path(), {}).warnings.empty());
+  folder.write("tokenizer.json", R"({"model":{"type":"WordPiece","vocab":{"a":0}}})");
+  const Checkpoint checkpoint = import_checkpoint(folder.path(), {});
+  EXPECT_FALSE(checkpoint.tokenizer);
+  ASSERT_EQ(checkpoint.warnings.size(), 1u);
+  EXPECT_NE(checkpoint.warnings[0].find("WordPiece"), std::string::npos);
+  EXPECT_NE(checkpoint.warnings[0].find("token ids only"), std::string::npos);
+  EXPECT_NE(import_error(folder.path() / "tokenizer.json"), "");
+  folder.write("tokenizer.json", "{");
+  EXPECT_NE(import_error(folder.path()).find("tokenizer.json: is not JSON"), std::string::npos);
+}
+
 TEST(ModelFolder, is_named_by_the_last_part_of_its_path) {
   EXPECT_EQ(hf::folder_name("/models/Qwen3-0.6B"), "Qwen3-0.6B");
   EXPECT_EQ(hf::folder_name("models/Qwen3-0.6B/"), "Qwen3-0.6B");
