@@ -16,7 +16,8 @@ constexpr std::string_view kMark = "\xe2\x96\x81";
 constexpr std::string_view kGpt2Words =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kNumber = R"(\p{N})";
-// Both begin with the endings of English words in either case, which files write in two ways.
+// Llama 3's and Qwen 2's rules begin with the endings of English words in either case, which files
+// write in two ways.
 constexpr std::string_view kEndings = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 constexpr std::string_view kEndingsSpelt =
     "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
@@ -35,23 +36,39 @@ struct Stages {
 };
 
 std::vector<Stages> known_stages() {
-  const auto words = [](std::string_view endings, std::string_view rest) {
-    return fmt::format("{}{}", endings, rest);
-  };
+  const std::string words(kGpt2Words), number(kNumber), endings(kEndings);
   return {
-      {Splitter::gpt2, {std::string(kGpt2Words)}},
-      {Splitter::llama3, {words(kEndings, kLlama3Rest)}},
-      {Splitter::llama3, {words(kEndingsSpelt, kLlama3Rest)}},
-      {Splitter::qwen2, {words(kEndings, kQwen2Rest)}},
-      {Splitter::qwen2, {words(kEndingsSpelt, kQwen2Rest)}},
-      {Splitter::starcoder, {std::string(kNumber), std::string(kGpt2Words)}},
+      {Splitter::gpt2, {words}},
+      {Splitter::llama3, {endings + std::string(kLlama3Rest)}},
+      {Splitter::qwen2, {endings + std::string(kQwen2Rest)}},
+      {Splitter::starcoder, {number, words}},
       {Splitter::deepseek_coder,
-       {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+",
-        std::string(kNumber)}},
+       {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+",
+        number}},
       {Splitter::deepseek_v3,
        {R"(\p{N}{1,3})", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
         std::string(kDeepseekV3Words)}},
   };
+}
+
+// The one way in which known_stages() writes an expression: files hold line ends as they are or
+// escaped.
+std::string in_one_spelling(std::string_view pattern) {
+  std::string text;
+  if (pattern.starts_with(kEndingsSpelt)) {
+    text = kEndings;
+    pattern.remove_prefix(kEndingsSpelt.size());
+  }
+  for (const char c : pattern) {
+    if (c == '\r') {
+      text += "\\r";
+    } else if (c == '\n') {
+      text += "\\n";
+    } else {
+      text += c;
+    }
+  }
+  return text;
 }
 
 // The steps of a rule that may be a sequence, null or absent.
@@ -116,7 +133,7 @@ std::vector<std::string> stages_of(const std::vector<JsonField>& steps) {
         step.fail("is a Split that is not Isolated, or inverted; nibble knows neither");
       }
       if (kind != "Regex") step.fail(fmt::format("splits by the {} \"{}\"", kind, pattern));
-      stages.push_back(pattern);
+      stages.push_back(in_one_spelling(pattern));
     } else {
       step.fail(fmt::format("is a {}, which nibble does not know", type));
     }

@@ -1,249 +1,22 @@
-// Could break: texts get other tokens than the model was trained on. The vocabularies and the ids
-// that texts must give are published ones; the test writes them as tokenizer.json.
+// Could break: tokens of tokenizer.json get another kind, or rules that the device does not have
+// are taken for some that it has.
 #include "compiler/import/hf/tokenizer_json.h"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <fstream>
-#include <functional>
-#include <iterator>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <unordered_map>
 
 #include "compiler/eval/tokenize.h"
-#include "compiler/import/gguf_file.h"
 #include "compiler/import/hf/tokenizer_folder.h"
 #include "rt/text/check.h"
-#include "tests/support/import_errors.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/tokenizer_json.h"
 
 namespace {
 
 using namespace nbl;
 using namespace nbl::compiler;
 using namespace nbl::test;
-using nlohmann::json;
-
-constexpr const char* kMark = "\xe2\x96\x81";
-constexpr const char* kLlama3Words =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-json split(const std::string& regex) {
-  return {{"type", "Split"},
-          {"pattern", {{"Regex", regex}}},
-          {"behavior", "Isolated"},
-          {"invert", false}};
-}
-json sequence(const json& steps) {
-  return {{"type", "Sequence"}, {"pretokenizers", steps}};
-}
-const json kDigits = {{"type", "Digits"}, {"individual_digits", true}};
-
-json pre_tokenizer_of(const std::string& name) {
-  if (name == "starcoder") return sequence({kDigits, byte_level(true)});
-  if (name == "llama-bpe") return sequence({split(kLlama3Words), byte_level(false)});
-  if (name == "deepseek-coder") {
-    return sequence({split("[\r\n]"), split(R"(\s?\p{L}+)"), split(R"(\s?\p{P}+)"),
-                     split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"), kDigits,
-                     byte_level(false)});
-  }
-  return byte_level(true);
-}
-
-json added_token(size_t id, std::string_view content, bool special) {
-  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
-          {"rstrip", false}, {"normalized", false}, {"special", special}};
-}
-
-std::filesystem::path vocabulary(const std::string& name) {
-  return shared_folder() / "tokenizers" / ("ggml-vocab-" + name + ".gguf");
-}
-
-struct Tokens {
-  explicit Tokens(const std::string& name)
-      : mapped(vocabulary(name)),
-        file(mapped),
-        pieces(*file.texts("tokenizer.ggml.tokens")),
-        types(*file.numbers("tokenizer.ggml.token_type")) {}
-  bool is_added(size_t id) const { return types[id] == 2 || types[id] == 3 || types[id] == 4; }
-  json added() const {
-    json list = json::array();
-    for (size_t id = 0; id < pieces.size(); ++id) {
-      if (is_added(id)) list.push_back(added_token(id, pieces[id], types[id] != 4));
-    }
-    return list;
-  }
-
-  MappedFile mapped;
-  GgufFile file;
-  std::vector<std::string_view> pieces;
-  std::vector<double> types;
-};
-
-json bpe_tokenizer(const std::string& name) {
-  const Tokens tokens(name);
-  json vocab = json::object();
-  for (size_t id = 0; id < tokens.pieces.size(); ++id) {
-    if (!tokens.is_added(id)) vocab[std::string(tokens.pieces[id])] = id;
-  }
-  return {{"version", "1.0"},
-          {"added_tokens", tokens.added()},
-          {"normalizer", nullptr},
-          {"pre_tokenizer", pre_tokenizer_of(name)},
-          {"post_processor", byte_level(true)},
-          {"model",
-           {{"type", "BPE"},
-            {"unk_token", nullptr},
-            {"continuing_subword_prefix", ""},
-            {"byte_fallback", false},
-            {"ignore_merges", name == "llama-bpe"},
-            {"vocab", vocab},
-            {"merges", *tokens.file.texts("tokenizer.ggml.merges")}}}};
-}
-
-json template_of(const std::string& token, uint32_t id) {
-  return {{"type", "TemplateProcessing"},
-          {"single",
-           {{{"SpecialToken", {{"id", token}, {"type_id", 0}}}},
-            {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
-          {"special_tokens", {{token, {{"id", token}, {"ids", {id}}, {"tokens", {token}}}}}}};
-}
-
-json mark_normalizer(bool prefix) {
-  json steps = json::array();
-  if (prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kMark}});
-  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kMark}});
-  return {{"type", "Sequence"}, {"normalizers", steps}};
-}
-
-// The list that a vocabulary with scores stands for: of every piece all cuts into two others, the
-// best scores first.
-json merges_of_scores(const std::vector<std::string_view>& pieces,
-                      const std::vector<double>& scores, bool as_pairs) {
-  std::unordered_map<std::string_view, size_t> ids;
-  for (size_t id = 0; id < pieces.size(); ++id)
-    ids.emplace(pieces[id], id);
-  struct Cut {
-    double score;
-    std::string_view left, right;
-  };
-  std::vector<Cut> cuts;
-  for (size_t id = 0; id < pieces.size(); ++id) {
-    for (size_t at = 1; at < pieces[id].size(); ++at) {
-      const Cut cut{scores[id], pieces[id].substr(0, at), pieces[id].substr(at)};
-      if (ids.contains(cut.left) && ids.contains(cut.right)) cuts.push_back(cut);
-    }
-  }
-  std::ranges::stable_sort(cuts, [](const Cut& a, const Cut& b) {
-    return std::tuple(-a.score, b.left.size()) < std::tuple(-b.score, a.left.size());
-  });
-  json merges = json::array();
-  for (const Cut& cut : cuts) {
-    if (as_pairs) {
-      merges.push_back(json::array({cut.left, cut.right}));
-    } else {
-      merges.push_back(std::string(cut.left) + " " + std::string(cut.right));
-    }
-  }
-  return merges;
-}
-
-json spm_tokenizer(bool as_pairs = false) {
-  const Tokens tokens("llama-spm");
-  json vocab = json::object();
-  for (size_t id = 0; id < tokens.pieces.size(); ++id)
-    vocab[std::string(tokens.pieces[id])] = id;
-  return {
-      {"version", "1.0"},
-      {"added_tokens", tokens.added()},
-      {"normalizer", mark_normalizer(true)},
-      {"pre_tokenizer", nullptr},
-      {"post_processor", template_of("<s>", 1)},
-      {"model",
-       {{"type", "BPE"},
-        {"unk_token", "<unk>"},
-        {"fuse_unk", true},
-        {"byte_fallback", true},
-        {"vocab", vocab},
-        {"merges", merges_of_scores(tokens.pieces, *tokens.file.numbers("tokenizer.ggml.scores"),
-                                    as_pairs)}}}};
-}
-
-std::string read_all(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-// As the file of expected ids has them: a line a text, each id after a space.
-std::string ids_of(const TokenizerData& data, std::string texts) {
-  constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
-  std::string lines;
-  for (size_t at = 0; at < texts.size();) {
-    const size_t end = std::min(texts.find(kSeparator, at), texts.size());
-    for (const uint32_t id : tokenize(data, std::string_view(texts).substr(at, end - at)))
-      lines += " " + std::to_string(id);
-    lines += "\n";
-    at = end + kSeparator.size();
-  }
-  return lines;
-}
-
-TokenizerData read(const json& tokenizer, std::vector<std::string>* warnings = nullptr) {
-  const TempFile file(tokenizer.dump(), ".json");
-  return import_tokenizer(file.path(), 0, warnings);
-}
-
-void expect_published_ids(const json& tokenizer, const std::string& name) {
-  std::vector<std::string> warnings;
-  const TokenizerData data = read(tokenizer, &warnings);
-  EXPECT_TRUE(warnings.empty()) << warnings[0];
-  const auto base = name == "llama-bpe" ? shared_folder() / "tokenizers" / name : vocabulary(name);
-  EXPECT_EQ(ids_of(data, read_all(base.string() + ".inp")), read_all(base.string() + ".out"));
-}
-
-class PublishedBpe : public testing::TestWithParam<const char*> {};
-
-TEST_P(PublishedBpe, gives_the_published_ids) {
-  if (!std::filesystem::exists(vocabulary(GetParam()))) GTEST_SKIP() << "no vocabularies";
-  expect_published_ids(bpe_tokenizer(GetParam()), GetParam());
-}
-
-INSTANTIATE_TEST_SUITE_P(vocabularies, PublishedBpe,
-                         testing::Values("gpt-2", "starcoder", "llama-bpe", "deepseek-coder"),
-                         [](const auto& name) {
-                           std::string text = name.param;
-                           std::ranges::replace(text, '-', '_');
-                           return text;
-                         });
-
-TEST(TokenizerJson, gives_the_ids_of_sentencepiece_by_its_merges) {
-  if (!std::filesystem::exists(vocabulary("llama-spm"))) GTEST_SKIP() << "no vocabularies";
-  json tokenizer = spm_tokenizer();
-  expect_published_ids(tokenizer, "llama-spm");
-  // Later files say the same in other words.
-  tokenizer["normalizer"] = nullptr;
-  tokenizer["pre_tokenizer"] = {
-      {"type", "Metaspace"}, {"replacement", kMark}, {"prepend_scheme", "first"}, {"split", false}};
-  expect_published_ids(tokenizer, "llama-spm");
-  expect_published_ids(spm_tokenizer(true), "llama-spm");
-  const TokenizerData data = read(tokenizer);
-  EXPECT_EQ(data.types[0], kPieceUnknown);
-  EXPECT_EQ(data.types[1], kPieceControl);
-  EXPECT_EQ(data.types[13], kPieceByte);
-  EXPECT_EQ(data.unknown, 0);
-  EXPECT_EQ(data.bos, 1);
-  EXPECT_TRUE(data.add_bos);
-  EXPECT_TRUE(data.add_space_prefix);
-}
 
 // Small vocabularies: bytes, and a few merges.
 json small_bpe() {
@@ -292,7 +65,7 @@ json small_spm() {
 }
 
 TEST(TokenizerJson, reads_tokens_beside_the_model) {
-  const TokenizerData data = read(small_bpe());
+  const TokenizerData data = read_tokenizer(small_bpe());
   ASSERT_EQ(data.pieces.size(), 102u);
   EXPECT_EQ(data.types[97], kPieceUnused);  // an id that nobody has
   EXPECT_EQ(data.types[100], kPieceControl);
@@ -304,9 +77,35 @@ TEST(TokenizerJson, reads_tokens_beside_the_model) {
   EXPECT_EQ(hf::tokenizer_stops(data), std::vector<uint32_t>{100});
 }
 
+TEST(TokenizerJson, knows_splitters_in_the_spellings_of_files) {
+  const std::string rest =
+      R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  const std::string v3 =
+      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}"
+      "\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|"
+      "\\s+(?!\\S)|\\s+";
+  const struct {
+    Splitter splitter;
+    json steps;
+  } cases[] = {
+      {Splitter::qwen2, {split("(?i:'s|'t|'re|'ve|'m|'ll|'d)" + rest)}},
+      {Splitter::qwen2,
+       {split("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])" + rest)}},
+      {Splitter::deepseek_v3,
+       {split(R"(\p{N}{1,3})"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(v3)}},
+  };
+  for (const auto& one : cases) {
+    json tokenizer = small_bpe();
+    json steps = one.steps;
+    steps.push_back(byte_level(false));
+    tokenizer["pre_tokenizer"] = sequence(steps);
+    EXPECT_EQ(read_tokenizer(tokenizer).splitter, one.splitter);
+  }
+}
+
 TEST(TokenizerJson, merges_characters_with_marks_for_spaces) {
   std::vector<std::string> warnings;
-  const TokenizerData data = read(small_spm(), &warnings);
+  const TokenizerData data = read_tokenizer(small_spm(), &warnings);
   EXPECT_TRUE(warnings.empty()) << warnings[0];
   EXPECT_FALSE(data.add_space_prefix);
   EXPECT_EQ(tokenize(data, "ab ab!?"), (std::vector<uint32_t>{5, 6, 8, 0}));
@@ -314,7 +113,7 @@ TEST(TokenizerJson, merges_characters_with_marks_for_spaces) {
   // A piece that merges in the list never make, but neighbours do.
   json other = small_spm();
   other["model"]["merges"].erase(2);
-  read(other, &warnings);
+  read_tokenizer(other, &warnings);
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_NE(warnings[0].find("not those of a SentencePiece vocabulary"), std::string::npos);
 }
@@ -326,9 +125,9 @@ TEST(TokenizerJson, takes_runs_of_spaces_whole_where_they_are_tokens) {
   tokenizer["model"]["vocab"][two] = 9;
   tokenizer["model"]["merges"].push_back(std::string(kMark) + " " + kMark);
   tokenizer["added_tokens"].push_back(added_token(9, two, false));
-  EXPECT_EQ(tokenize(read(tokenizer), "b  ab"), (std::vector<uint32_t>{4, 2, 6}));
+  EXPECT_EQ(tokenize(read_tokenizer(tokenizer), "b  ab"), (std::vector<uint32_t>{4, 2, 6}));
   tokenizer["added_tokens"][2]["normalized"] = true;
-  EXPECT_EQ(tokenize(read(tokenizer), "b  ab"), (std::vector<uint32_t>{4, 9, 5}));
+  EXPECT_EQ(tokenize(read_tokenizer(tokenizer), "b  ab"), (std::vector<uint32_t>{4, 9, 5}));
 }
 
 TEST(TokenizerJson, warns_of_what_the_device_leaves_out) {
@@ -339,7 +138,7 @@ TEST(TokenizerJson, warns_of_what_the_device_leaves_out) {
   tokenizer["post_processor"]["single"].push_back(
       {{"SpecialToken", {{"id", "<|eot_id|>"}, {"type_id", 0}}}});
   std::vector<std::string> warnings;
-  EXPECT_EQ(read(tokenizer, &warnings).bos, 100);
+  EXPECT_EQ(read_tokenizer(tokenizer, &warnings).bos, 100);
   ASSERT_EQ(warnings.size(), 3u);
   EXPECT_NE(warnings[0].find("NFC"), std::string::npos);
   EXPECT_NE(warnings[1].find("<t x>"), std::string::npos);
@@ -366,7 +165,7 @@ TEST(TokenizerFolder, lets_its_config_name_tokens) {
 
 TEST(TokenizerFolder, fits_the_tokens_of_the_model) {
   std::vector<std::string> warnings;
-  TokenizerData data = read(small_bpe());
+  TokenizerData data = read_tokenizer(small_bpe());
   hf::fit_vocabulary(101, &data, &warnings);
   EXPECT_EQ(data.pieces.size(), 101u);
   ASSERT_EQ(warnings.size(), 1u);
@@ -380,7 +179,7 @@ TEST(TokenizerFolder, fits_the_tokens_of_the_model) {
 void expect_refused(const json& tokenizer, const std::vector<std::string>& parts) {
   std::string error;
   try {
-    read(tokenizer);
+    read_tokenizer(tokenizer);
   } catch (const ImportError& failure) {
     error = failure.what();
   }
@@ -418,7 +217,7 @@ TEST(TokenizerJson, refuses_by_name_what_it_does_not_know) {
   expect_refused(with(spm, "/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}}),
                  {"replacement", "\"_\""});
   json runs = with(spm, "/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", kMark}});
-  EXPECT_EQ(read(runs).pieces.size(), 9u);
+  EXPECT_EQ(read_tokenizer(runs).pieces.size(), 9u);
   runs["model"]["vocab"][std::string(kMark) + kMark] = 9;
   runs["model"]["merges"].push_back(std::string(kMark) + " " + kMark);
   expect_refused(runs, {"pre_tokenizer", "splits texts at spaces"});
