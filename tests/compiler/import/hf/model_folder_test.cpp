@@ -10,8 +10,7 @@
 
 #include "compiler/eval/reference.h"
 #include "compiler/import/hf/model_tensors.h"
-#include "tests/support/compiled.h"
-#include "tests/support/gguf_writer.h"
+#include "tests/support/folder_logits.h"
 #include "tests/support/import_errors.h"
 #include "tests/support/interpreter.h"
 #include "tests/support/model_folder_writer.h"
@@ -22,30 +21,6 @@ namespace {
 using namespace nbl;
 using namespace nbl::compiler;
 using namespace nbl::test;
-
-// Caches in f32, so that nothing but the 4-bit weights is rounded.
-AlignedBytes compiled(const Checkpoint& checkpoint, bool fuse) {
-  BuildOptions options{.context = 64, .cache = DType::f32};
-  options.passes.fuse = fuse;
-  return build_model(checkpoint, options);
-}
-
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double error = 0, size = 0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    size += b[i] * b[i];
-  }
-  return std::sqrt(error / size);
-}
-
-std::vector<uint32_t> random_tokens(uint32_t vocab, uint32_t count) {
-  Random random(count);
-  std::vector<uint32_t> tokens;
-  for (uint32_t i = 0; i < count; ++i)
-    tokens.push_back(random.below(vocab));
-  return tokens;
-}
 
 // The rows of a weight of the folder, from the compiled file, where matrices that come apart at
 // import have the names of their parts.
@@ -297,55 +272,6 @@ TEST(ModelFolder, is_refused_where_a_file_is_given) {
   model.write(folder);
   EXPECT_NE(import_error(folder.path() / "model.safetensors").find("whose folder is the input"),
             std::string::npos);
-}
-
-// GGUF files of llama have the rows of q and k in the order that turns (2i, 2i+1).
-std::vector<float> half_split(const std::vector<float>& rows, uint32_t head_dim, uint32_t columns) {
-  std::vector<float> out(rows.size());
-  for (size_t row = 0; row < rows.size() / columns; ++row) {
-    const size_t i = row % head_dim;
-    const size_t to = row - i + i / 2 + (i % 2 == 0 ? 0 : head_dim / 2);
-    std::copy_n(rows.begin() + static_cast<ptrdiff_t>(row * columns), columns,
-                out.begin() + static_cast<ptrdiff_t>(to * columns));
-  }
-  return out;
-}
-
-TEST(ModelFolder, gives_the_logits_of_the_same_weights_in_gguf) {
-  const FolderSpec spec = spec_of("LlamaForCausalLM");
-  const LlamaFile gguf = write_gguf_llama({.dim = spec.dim,
-                                           .layers = spec.layers,
-                                           .heads = spec.heads,
-                                           .kv_heads = spec.kv_heads,
-                                           .head_dim = spec.head_dim,
-                                           .ffn = spec.ffn,
-                                           .vocab = spec.vocab,
-                                           .context = spec.context,
-                                           .tied = spec.tied,
-                                           .tokenizer = false});
-  FolderModel model = random_folder_model(spec);
-  for (size_t i = 0; i < model.tensors.size(); ++i) {
-    StoredTensor& one = model.tensors[i];
-    const std::string name = *hf::canonical_name("llama", one.name.substr(0, one.name.rfind('.')));
-    std::vector<float> values = gguf.weights.at(name);
-    if (name.ends_with("attn_q") || name.ends_with("attn_k")) {
-      values = half_split(values, spec.head_dim, spec.dim);
-    }
-    one = stored_floats(one.name, "F32", one.shape, &values);
-  }
-  const TempFolder folder;
-  model.write(folder);
-  const TempFile file(gguf.bytes);
-  const AlignedBytes ours = compiled(import_checkpoint(folder.path(), {}), true);
-  const AlignedBytes theirs = compiled(import_checkpoint(file.path(), {}), true);
-  const std::vector<uint32_t> tokens = random_tokens(spec.vocab, 41);
-  const auto a = Interpreter(ours.span()).evaluate(tokens);
-  const auto b = Interpreter(theirs.span()).evaluate(tokens);
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    ASSERT_LT(distance(a[i], b[i]), 1e-12) << "position " << i;
-    EXPECT_EQ(std::ranges::max_element(a[i]) - a[i].begin(),
-              std::ranges::max_element(b[i]) - b[i].begin());
-  }
 }
 
 }  // namespace
