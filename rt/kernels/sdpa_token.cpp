@@ -15,7 +15,7 @@ constexpr uint32_t kMaxSplits = 32;
 constexpr float kLog2E = 1.44269504f;
 
 // Has other bindings than its family, so that it is never picked by family.
-constexpr const Variant& kVariant = kVariants[static_cast<uint32_t>(VariantId::sdpa_token)];
+const Variant& kVariant = kVariants[static_cast<uint32_t>(VariantId::sdpa_token)];
 
 uint32_t splits_of(const SdpaTokenArgs& args) {
   const uint32_t span = args.window == 0 ? args.context : min_of(args.context, args.window);
