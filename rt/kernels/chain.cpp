@@ -28,24 +28,34 @@ uint32_t most_lanes(const Caps& caps) {
   return shuffles(caps) ? kLanes : kFloorLanes;
 }
 
-// Rows of an attention's parts in shared memory, at most.
-uint32_t parts_of(const Caps& caps, uint32_t head_dim) {
-  return shuffles(caps) ? kLanes / CHAIN_TEAM : kFloorLanes / (head_dim / 8);
+// vec4s of shared memory that hold x, or an attention's parts.
+uint32_t pool_of(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
+  if (shape.head_dim == 0) return shape.x_quads;
+  const uint32_t parts = shuffles(caps) ? lanes / CHAIN_TEAM : lanes / (shape.head_dim / 8);
+  return max_of(shape.x_quads, parts * shape.queries * shape.head_dim / 4);
 }
 
-// The arrays of chain.comp and what it includes, for as many lanes as there may be.
-uint32_t shared_bytes(const Caps& caps, const ChainShape& shape) {
-  const uint32_t lanes = most_lanes(caps);
+// The arrays of chain.comp and what it includes.
+uint32_t shared_bytes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
   const uint32_t teams = lanes / CHAIN_TEAM;
   const uint32_t positions = shuffles(caps) ? lanes / 2 : lanes;  // of a block of keys
-  const uint32_t dim = max_of(shape.head_dim, 8u);
+  const uint32_t dim = max_of(shape.head_dim, 32u);
   const uint32_t queries = max_of(shape.queries, 1u);
-  const uint32_t linear =
-      shape.pool * 18 + teams * (4 + 2 * 16) + 8 * 16 + (shuffles(caps) ? 0 : lanes * 16);
+  const uint32_t parts = shuffles(caps) ? teams : lanes / (dim / 8);
+  const uint32_t linear = pool_of(caps, shape, lanes) * 18 + teams * (4 + 2 * 16) + 8 * 16 +
+                          (shuffles(caps) ? 0 : lanes * 16);
   const uint32_t attention = queries * dim * 4 + 2 * dim * 4 + 2 * queries * positions * 4 +
-                             2 * queries * teams * 4 + queries * parts_of(caps, dim) * 4 +
-                             2 * queries * 4;
+                             2 * queries * teams * 4 + queries * parts * 4 + 2 * queries * 4;
   return linear + attention + 2 * CHAIN_WORDS * 4 + 16;
+}
+
+bool fits_lanes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
+  return shared_bytes(caps, shape, lanes) <= caps.max_shared_bytes;
+}
+
+// As few as a chain may have.
+uint32_t least_lanes(const Caps& caps) {
+  return shuffles(caps) ? kLanes / 2 : kFloorLanes;
 }
 
 LinearPush linear_of(const KernelCall& call) {
@@ -64,7 +74,7 @@ bool is_attention(const KernelCall& call) {
   return call.variant == static_cast<uint16_t>(VariantId::sdpa_token);
 }
 
-bool join_attention(const Caps& caps, const KernelCall& call, ChainShape* shape) {
+bool join_attention(const KernelCall& call, ChainShape* shape) {
   const uint32_t dim = call.spec[1];
   const uint32_t queries = call.spec[2];
   const uint32_t kv_heads = attention_of(call).kv_heads;
@@ -77,7 +87,6 @@ bool join_attention(const Caps& caps, const KernelCall& call, ChainShape* shape)
   shape->head_dim = dim;
   shape->queries = queries;
   shape->kv_heads = kv_heads;
-  shape->pool = max_of(shape->pool, parts_of(caps, dim) * queries * dim / 4);
   return true;
 }
 
@@ -94,7 +103,7 @@ bool join_linear(const KernelCall& call, ChainShape* shape) {
   shape->linear = true;
   shape->scales = scales;
   const uint32_t slices = div_up(linear_of(call).k_words, kWordsOfSlice);
-  shape->pool = max_of(shape->pool, 2 * slices * kWordsOfSlice);
+  shape->x_quads = max_of(shape->x_quads, 2 * slices * kWordsOfSlice);
   return true;
 }
 
@@ -175,9 +184,8 @@ void write_attention(const Caps& caps, const KernelCall& call, Places places,
 
 bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape) {
   ChainShape wider = *shape;
-  const bool takes =
-      is_attention(call) ? join_attention(caps, call, &wider) : join_linear(call, &wider);
-  if (!takes || shared_bytes(caps, wider) > caps.max_shared_bytes) return false;
+  const bool takes = is_attention(call) ? join_attention(call, &wider) : join_linear(call, &wider);
+  if (!takes || !fits_lanes(caps, wider, least_lanes(caps))) return false;
   *shape = wider;
   return true;
 }
@@ -188,7 +196,8 @@ uint32_t chain_output(const KernelCall& call) {
 
 void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape) {
   const bool small = record_bytes < kSmallBytes * caps.cores;
-  shape->lanes = !shuffles(caps) ? kFloorLanes : small ? kLanes / 2 : kLanes;
+  const uint32_t most = most_lanes(caps);
+  shape->lanes = small || !fits_lanes(caps, *shape, most) ? least_lanes(caps) : most;
 }
 
 void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelCall& call,
@@ -207,7 +216,7 @@ KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t record
       static_cast<uint16_t>(shuffles(caps) ? VariantId::chain_shuffle : VariantId::chain_floor);
   call.spec_count = 7;
   call.spec[0] = shape.lanes;
-  call.spec[1] = shape.pool;
+  call.spec[1] = pool_of(caps, shape, shape.lanes);
   call.spec[2] = max_of(shape.head_dim, 32u);
   call.spec[3] = max_of(shape.queries, 1u);
   call.spec[4] = shape.scales;
