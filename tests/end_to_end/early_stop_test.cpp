@@ -93,7 +93,8 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EmptyStep,
                          testing::Values(0u, uint32_t{NBL_FLAG_FLOOR_KERNELS},
                                          uint32_t{NBL_FLAG_GPU_KERNELS},
                                          uint32_t{NBL_FLAG_GPU_KERNELS | NBL_FLAG_FLOAT32},
-                                         uint32_t{NBL_FLAG_TEXTURE_WEIGHTS}));
+                                         uint32_t{NBL_FLAG_TEXTURE_WEIGHTS},
+                                         uint32_t{NBL_FLAG_CHAIN}));
 
 class EarlyStop : public testing::Test {
  protected:
