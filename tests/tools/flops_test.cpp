@@ -112,6 +112,19 @@ TEST(Flops, of_products_are_those_of_their_weights) {
   expect_products(*planned(*find_board("floor"), 7, int8));
 }
 
+TEST(Flops, of_a_chain_are_those_of_the_ops_in_it) {
+  Caps caps = *find_board("floor");
+  caps.cores = 20;
+  caps.max_invocations = caps.max_workgroup_x = 1024;
+  caps.max_shared_bytes = 49152;
+  const auto p = planned(caps, 99);
+  const uint64_t attention = 100ull * 4 * 8 * 64;
+  uint64_t chains = 0;
+  for (const auto& [op, flops] : by_op(p->decode, "chain_"))
+    chains += flops;
+  EXPECT_EQ(chains, kSpec.layers * (kLayer + attention) + kHead);
+}
+
 TEST(Flops, of_a_weight_in_windows_are_counted_once) {
   Caps caps = *find_board("floor");
   caps.dispatch_limit_us = 20;

@@ -17,6 +17,10 @@ bool is_attention(const TimedDispatch& d) {
   return kernel.starts_with("sdpa_") && !kernel.starts_with("sdpa_combine");
 }
 
+bool is_chain(const TimedDispatch& d) {
+  return std::string_view(d.kernel).starts_with("chain_");
+}
+
 bool same_op(const TimedDispatch& d, const Op& op) {
   return d.node == op.name && d.op == kOpKindNames[static_cast<size_t>(op.kind)];
 }
@@ -42,6 +46,24 @@ const Op attention_of(const Model& model, uint32_t index) {
   return joined ? model.op(index + 1) : op;
 }
 
+// Of ops [index, end): linears and attentions, of which chains consist.
+uint64_t chain_flops(const Model& model, uint32_t index, uint32_t end, uint32_t first) {
+  uint64_t flops = 0;
+  for (; index < end; ++index) {
+    const Op op = model.op(index);
+    if (is_linear(op.kind)) flops += linear_flops(model, op, 1);
+    if (op.kind == OpKind::sdpa_with_kv_cache) flops += attention_flops(op, 1, first);
+  }
+  return flops;
+}
+
+// The first op from `index` on that the dispatch runs; the number of ops where there is none.
+uint32_t find_op(const Model& model, uint32_t index, const TimedDispatch& d) {
+  while (index < model.op_count() && !same_op(d, model.op(index)))
+    ++index;
+  return index;
+}
+
 // Gives the products in `step` that belong to one op their shares of its operations.
 void share(uint64_t flops, std::span<TimedDispatch> step) {
   uint64_t bytes = 0;
@@ -59,9 +81,15 @@ void share(uint64_t flops, std::span<TimedDispatch> step) {
 void estimate_flops(const Model& model, uint32_t tokens, uint32_t first, TimedStep* step) {
   uint32_t index = 0;
   for (size_t begin = 0, end = 0; begin < step->size(); begin = end) {
-    while (index < model.op_count() && !same_op((*step)[begin], model.op(index)))
-      ++index;
+    index = find_op(model, index, (*step)[begin]);
     if (index == model.op_count()) break;
+    if (is_chain((*step)[begin])) {
+      end = begin + 1;
+      const uint32_t next =
+          end < step->size() ? find_op(model, index + 1, (*step)[end]) : model.op_count();
+      (*step)[begin].flops = chain_flops(model, index, next, first);
+      continue;
+    }
     const Op op = model.op(index);
     for (; end < step->size() && same_op((*step)[end], op); ++end) {
       TimedDispatch& d = (*step)[end];

@@ -14,6 +14,7 @@ namespace nbl::tools {
 // Linears     2 * rows * columns for each token; where a weight is cut into windows, each has the
 //             share that it has in the bytes.
 // Attention   4 * heads * head_dim for each pair of a query and a position that it sees.
+// Chains      the sum of theirs.
 // The rest    one for each 32-bit word that the dispatch moves.
 void estimate_flops(const Model& model, uint32_t tokens, uint32_t first, TimedStep* step);
 
