@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint32_t kContext = 640;
 constexpr uint32_t kChunk = 512;
-constexpr test::LlamaSpec kSpec{
+const test::LlamaSpec kSpec{
     .dim = 512, .layers = 3, .heads = 8, .kv_heads = 2, .head_dim = 64, .ffn = 1536, .vocab = 1301};
 
 test::AlignedBytes build(compiler::Activations activations) {
@@ -80,9 +80,9 @@ std::map<std::string, uint64_t> by_op(const TimedStep& step, const std::string& 
 }
 
 // Of a token in one layer, and of the logits.
-constexpr uint64_t kLayer = 2ull * kSpec.dim * ((8 + 2 + 2) * 64) + 2ull * 8 * 64 * kSpec.dim +
-                            3 * 2ull * kSpec.dim * kSpec.ffn;
-constexpr uint64_t kHead = 2ull * kSpec.dim * kSpec.vocab;
+const uint64_t kLayer = 2ull * kSpec.dim * ((8 + 2 + 2) * 64) + 2ull * 8 * 64 * kSpec.dim +
+                        3 * 2ull * kSpec.dim * kSpec.ffn;
+const uint64_t kHead = 2ull * kSpec.dim * kSpec.vocab;
 
 uint64_t products(const TimedStep& step) {
   uint64_t sum = 0;
@@ -148,7 +148,7 @@ TEST(Flops, of_a_dispatch_that_leaves_at_once_are_none) {
 }
 
 TEST(Flops, of_attention_are_those_of_the_pairs_that_see_each_other) {
-  constexpr uint64_t kPair = 4ull * 8 * 64 * kSpec.layers;
+  const uint64_t kPair = 4ull * 8 * 64 * kSpec.layers;
   for (const char* const name : {"h100", "floor"}) {
     SCOPED_TRACE(name);
     const Caps* caps = find_board(name);
