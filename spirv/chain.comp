@@ -7,8 +7,8 @@
 //             whole blocks of memory, in which records name places.
 // Layout      as in linear.glsl and sdpa_token.comp.
 // Messages    chain.push.h. Reading one waits until it is there. That a slot is free again needs no
-//             sign either: whoever writes a record's row has read all of the row before it, which
-//             those who wrote it did not do before they had read what they needed themselves.
+//             sign either: whoever writes to a record's row has read all of the row before it, which
+//             nobody wrote to before having read all that the record before this one reads.
 // Work-group  one a core; they share the units of a linear, 8 rows each, or the heads and splits of
 //             an attention.
 // Team        32 lanes: a slice of 16 k-words of a unit at a time, lane 2i + q the word i of quad q.

@@ -4,16 +4,17 @@
 
 #define CHAIN_WORDS 20
 
-/* Words of a record. Places are indices into the buffers, in elements of the type that is named. */
+/* Words of a record. Places are indices into the buffers, in elements of the type that is named;
+   of a row: floats, or pairs of a message. */
 #define CHAIN_FLAGS 0 /* LINEAR_*, GEMV_NORM and the following */
 /* of a linear */
 #define CHAIN_WEIGHT 1   /* uvec4 */
 #define CHAIN_SCALES 2   /* uvec2 */
-#define CHAIN_X 3        /* vec4 */
-#define CHAIN_OUT 4      /* vec2; of the first row of the window, as the following two */
-#define CHAIN_NORM 5     /* vec4 */
+#define CHAIN_X 3        /* row */
+#define CHAIN_OUT 4      /* row; where the window's first element lies, as the following do */
+#define CHAIN_NORM 5     /* vec4, of the whole row */
 #define CHAIN_BIAS 6     /* float */
-#define CHAIN_RESIDUAL 7 /* vec2 */
+#define CHAIN_RESIDUAL 7 /* row */
 #define CHAIN_UNITS 8    /* rows / 8: of each work-group, and how many have one more << 24 */
 #define CHAIN_K_WORDS 9
 #define CHAIN_SHIFTS 10 /* log2(group / 8), log2(teams that share a unit) << 8 */
@@ -29,9 +30,9 @@
 #define CHAIN_TABLE 1   /* float */
 #define CHAIN_K_CACHE 2 /* uvec4 */
 #define CHAIN_V_CACHE 3 /* uvec4 */
-#define CHAIN_QKV 4     /* float */
-#define CHAIN_RESULT 5  /* vec4 */
-#define CHAIN_SUMS 6    /* vec4 */
+#define CHAIN_QKV 4     /* row */
+#define CHAIN_RESULT 5  /* row */
+#define CHAIN_SUMS 6    /* vec2 */
 #define CHAIN_MAX_SUM 7 /* vec2 */
 #define CHAIN_QUERIES 8 /* a kv head */
 #define CHAIN_SPLITS 9
@@ -48,8 +49,10 @@
 #define CHAIN_TEAM 32 /* lanes that share a unit's slice of CHAIN_TEAM * 4 columns */
 
 /* Rows that pass between records are messages: pairs of a float and a tag, which comes with it in
-   one store of 8 bytes, so that a reader needs no other sign that it is there. A record's row lies
-   in slot (tag - 1) % CHAIN_MESSAGES and is read by no record more than CHAIN_MOST_AGE later. */
+   one store of 8 bytes, so that a reader needs no other sign that it is there. Each record reads
+   (x, qkv) the whole row that the record before it wrote, so that it writes nothing before those
+   before it have read everything. A record's row lies in slot (tag - 1) % CHAIN_MESSAGES and is
+   read by no record more than CHAIN_MOST_AGE later. */
 #define CHAIN_MESSAGES 8
 #define CHAIN_MOST_AGE 5
 #define CHAIN_MOST_TAGS \

@@ -2,6 +2,7 @@
 //   out[n] = inv * sum_k x[k] * norm[k] * (nibble(n, k) - 8) * scale[n][k / G]  (+ bias + residual)
 // as in linear_gemv.comp. A team reads its slices through CHAIN_SLOTS slots: each is loaded again as
 // soon as it has been used, for the slice CHAIN_SLOTS later or for the next record.
+#include "gated.glsl"
 
 const bool F32_SCALES = SCALES == LINEAR_F32_SCALES;
 
@@ -205,19 +206,14 @@ Added added_to(uint which, uint quad) {
   return a;
 }
 
-// gate / (1 + e^-gate) * up. For gate below -88 the exponential is infinite and the quotient 0.
-float silu_times(float gate, float up) {
-  const float e = exp(-abs(gate));
-  return gate * (gate >= 0.0 ? 1.0 : e) / (1.0 + e) * up;
-}
-
 void store_quad(uint which, uint quad, vec4 sum, Added a) {
   sum += a.bias;
   const uint out_place = field(which, CHAIN_OUT);
   const uint tag = field(which, CHAIN_OUT_TAG);
   const bool swiglu = (field(which, CHAIN_FLAGS) & LINEAR_SWIGLU) != 0u;
   if (swiglu) {
-    sum.xy = vec2(silu_times(sum.x, sum.y), silu_times(sum.z, sum.w));
+    const bool gelu = (field(which, CHAIN_FLAGS) & LINEAR_GELU) != 0u;
+    sum.xy = vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu));
   } else {
     sum += a.residual;
   }

@@ -5,6 +5,7 @@
 //         nibble and k%8 = b + 4 in its high one. Scales: the four of a quad of rows and one group
 //         are number ((n/16) * (K/G) + k/G) * 4 + (n%16)/4: a uvec2 of f16 pairs, or two of f32.
 #include "common.glsl"
+#include "gated.glsl"
 #include "linear.push.h"
 
 #ifndef LINEAR_FLAGS
@@ -60,16 +61,6 @@ vec4 scales_of(uvec4 words) {
   return vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
 }
 
-// silu(gate) * up = gate / (1 + e^-gate) * up, or gelu(gate) * up by its approximation with tanh,
-// which is gate / (1 + e^-s) * up. For s below -88 the exponential is infinite and the quotient 0.
-float gated(float gate, float up) {
-  const bool gelu = (LINEAR_FLAGS & LINEAR_GELU) != 0u;
-  // 2 sqrt(2 / pi) (x + 0.044715 x^3)
-  const float s = gelu ? 1.59576912 * (gate + 0.044715 * gate * gate * gate) : gate;
-  const float e = exp(-abs(s));
-  return gate * (s >= 0.0 ? 1.0 : e) / (1.0 + e) * up;
-}
-
 // Where a quad's results lie in output row t, in vec2: two of them, with swiglu one.
 uint result_at(uint quad, uint t) {
   const uint n = push.row_begin + quad * 4u;
@@ -97,7 +88,8 @@ void store_quad(uint quad, uint t, vec4 sum, vec4 added) {
   }
   const uint at = result_at(quad, t);
   if ((LINEAR_FLAGS & LINEAR_SWIGLU) != 0u) {
-    result[at] = vec2(gated(sum.x, sum.y), gated(sum.z, sum.w)) + added.xy;
+    const bool gelu = (LINEAR_FLAGS & LINEAR_GELU) != 0u;
+    result[at] = vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu)) + added.xy;
     return;
   }
   sum += added;

@@ -9,6 +9,7 @@ namespace nbl {
 // aligned to it is valid on every device (Vulkan 1.3 specification, table "Required limits").
 inline constexpr uint64_t kDeviceAlignBytes = 256;
 // No device allocation is larger: some drivers refuse more, and small blocks fit fragmented memory.
+// Where chains are made they need all weights in one, so that only the device's own limits hold.
 inline constexpr uint64_t kMaxBlockBytes = 256ull << 20;
 
 // Kernels. The floor every op has a variant inside of.

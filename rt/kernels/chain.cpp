@@ -96,7 +96,7 @@ bool join_linear(const KernelCall& call, ChainShape* shape) {
   // What the gate is added to would lie between the quads of a row.
   constexpr uint32_t kBoth = LINEAR_SWIGLU | LINEAR_RESIDUAL;
   const uint32_t flags = linear_of(call).flags;
-  if ((flags & kBoth) == kBoth || (flags & LINEAR_GELU) != 0) return false;
+  if ((flags & kBoth) == kBoth) return false;
   const uint32_t scales =
       (call.spec[2] & GEMV_F32_SCALES) != 0 ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
   if (shape->linear && shape->scales != scales) return false;
@@ -136,7 +136,7 @@ void write_linear(const Caps& caps, const ChainShape& shape, const KernelCall& c
   const uint32_t slices = div_up(push.k_words, kWordsOfSlice);
   const bool swiglu = (push.flags & LINEAR_SWIGLU) != 0;
   const uint32_t begin = swiglu ? push.row_begin / 2 : push.row_begin;
-  constexpr uint32_t kFlags = LINEAR_BIAS | LINEAR_RESIDUAL | LINEAR_SWIGLU;
+  constexpr uint32_t kFlags = LINEAR_BIAS | LINEAR_RESIDUAL | LINEAR_SWIGLU | LINEAR_GELU;
   r[CHAIN_FLAGS] = (push.flags & kFlags) | (call.spec[2] & GEMV_NORM);
   r[CHAIN_WEIGHT] = place(places, 2, 16);
   r[CHAIN_SCALES] = place(places, 3, 8);

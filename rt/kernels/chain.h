@@ -41,7 +41,8 @@ struct ChainPlace {
   uint32_t tag = 0;
 };
 
-// The binding of a call that it writes its row to.
+// The bindings of a call that it reads its row from and writes its row to.
+inline constexpr uint32_t kChainInput = 1;
 uint32_t chain_output(const KernelCall& call);
 
 // A record of CHAIN_WORDS.

@@ -77,6 +77,19 @@ bool is_sound(const Phase& phase, const Run& run) {
   return true;
 }
 
+// True where dispatch `index` reads the row that the one before it writes, whole and alone: then
+// whoever has read it knows that all who wrote it have read what they needed.
+bool follows(const Phase& phase, uint32_t index) {
+  const Dispatch& before = phase.dispatches[index - 1];
+  const Binding& out = before.bindings[chain_output(before.call)];
+  const Binding& in = phase.dispatches[index].bindings[kChainInput];
+  if (out.operand != Operand::value || in.operand != Operand::value || in.id != out.id)
+    return false;
+  const Value& value = phase.values[in.id];
+  return value.tensor >= 0 && value.first_use == index - 1 && out.bytes == value.bytes &&
+         in.bytes == value.bytes;
+}
+
 // The longest run from `first` on that one chain takes.
 Run find_run(const Plan& plan, const Phase& phase, uint32_t first) {
   Run run{first, 0, {}, {}};
@@ -85,6 +98,7 @@ Run find_run(const Plan& plan, const Phase& phase, uint32_t first) {
   while (run.count < min_of(most, uint32_t{CHAIN_MOST_TAGS - 1})) {
     const Dispatch& dispatch = all[first + run.count];
     if (!join_chain(plan.caps, dispatch.call, &run.shape)) break;
+    if (run.count != 0 && !follows(phase, first + run.count)) break;
     if (!join_blocks(dispatch, &run.blocks)) break;
     ++run.count;
   }

@@ -38,6 +38,12 @@ void set_attention(compiler::Graph* graph, uint32_t window, float softcap) {
   }
 }
 
+void set_gelu(compiler::Graph* graph) {
+  for (auto& op : graph->ops) {
+    if (op.swiglu) op.function = Function::gelu_tanh;
+  }
+}
+
 std::vector<Case> cases() {
   LlamaSpec partial = with_heads(2, 2, 64);
   partial.rotary_dim = 32;
@@ -50,6 +56,7 @@ std::vector<Case> cases() {
       {"rotated_in_part_seen_through_a_window_and_capped",
        partial,
        {.edit = [](compiler::Graph* g) { set_attention(g, 40, 5); }}},
+      {"gates_of_gelu", with_heads(2, 1, 64), {.edit = set_gelu}},
       {"rows_of_many_rounds", long_rows, {.group_size = 128}},
       // Its linears only: attention over other caches and heads stays a dispatch of its own.
       {"int8_caches", with_heads(2, 1, 48), {.cache = DType::i8}, 9},

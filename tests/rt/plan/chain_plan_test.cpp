@@ -56,7 +56,8 @@ bool is_chain(const Dispatch& d) {
   return kVariants[d.call.variant].family == Family::chain;
 }
 
-// Every message is written before it is read, and its slot not again until nobody reads it.
+// Every message is written before it is read, and its slot not again until nobody reads it: a
+// record reads what the one before it wrote, all of it, and no message is read when it is old.
 void expect_messages_sound(const Plan& plan, const Dispatch& chain) {
   ChainPush push;
   memcpy(&push, chain.call.push, sizeof push);
@@ -65,6 +66,7 @@ void expect_messages_sound(const Plan& plan, const Dispatch& chain) {
     const auto r = plan.records.subspan(size_t{push.first + i} * CHAIN_WORDS, CHAIN_WORDS);
     std::vector<uint32_t> reads = {r[CHAIN_X_TAG]};
     const bool linear = (r[CHAIN_FLAGS] & CHAIN_ATTENTION) == 0;
+    EXPECT_EQ(r[CHAIN_X_TAG], i) << "record " << i;
     if (linear && (r[CHAIN_FLAGS] & LINEAR_RESIDUAL) != 0) reads.push_back(r[CHAIN_RESIDUAL_TAG]);
     for (const uint32_t tag : reads) {
       if (tag == 0) continue;
@@ -72,8 +74,8 @@ void expect_messages_sound(const Plan& plan, const Dispatch& chain) {
       EXPECT_LE(i - written[tag], uint32_t{CHAIN_MOST_AGE});
     }
     const uint32_t tag = r[CHAIN_OUT_TAG];
+    EXPECT_TRUE(tag == i + 1 || i + 1 == push.records) << "record " << i;
     if (tag != 0) written.try_emplace(tag, i);
-    EXPECT_LE(tag, i + 1);
     if (!linear) continue;
     const uint32_t units = (r[CHAIN_UNITS] & 0xffffff) * plan.caps.cores + (r[CHAIN_UNITS] >> 24);
     EXPECT_GT(units, 0u);
