@@ -11,6 +11,7 @@
 #include "tests/support/compiled.h"
 #include "tests/support/engine.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/half_split.h"
 #include "tests/support/packed_folder.h"
 #include "tests/support/random.h"
 
@@ -26,18 +27,6 @@ AlignedBytes compiled(const std::filesystem::path& input,
   const compiler::CompileReport made = compiler::compile({.input = input, .output = file.path()});
   if (report != nullptr) *report = made;
   return read_file(file.path());
-}
-
-// Rows of q and k of a GGUF llama turn as (2i, 2i+1), those of a folder as (i, i + head_dim / 2).
-std::vector<float> half_split(const std::vector<float>& rows, uint32_t head_dim, uint32_t columns) {
-  std::vector<float> out(rows.size());
-  for (size_t row = 0; row < rows.size() / columns; ++row) {
-    const size_t i = row % head_dim;
-    const size_t to = row - i + i / 2 + (i % 2 == 0 ? 0 : head_dim / 2);
-    std::copy_n(rows.begin() + static_cast<ptrdiff_t>(row * columns), columns,
-                out.begin() + static_cast<ptrdiff_t>(to * columns));
-  }
-  return out;
 }
 
 // The vocabulary of a GGUF file as tokenizer.json: every way to cut a piece is a merge, those of

@@ -7,6 +7,7 @@
 #include "compiler/import/hf/model_tensors.h"
 #include "tests/support/folder_logits.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/half_split.h"
 #include "tests/support/interpreter.h"
 #include "tests/support/model_folder_writer.h"
 
@@ -15,18 +16,6 @@ namespace {
 using namespace nbl;
 using namespace nbl::compiler;
 using namespace nbl::test;
-
-// GGUF files of llama have the rows of q and k in the order that turns (2i, 2i+1).
-std::vector<float> half_split(const std::vector<float>& rows, uint32_t head_dim, uint32_t columns) {
-  std::vector<float> out(rows.size());
-  for (size_t row = 0; row < rows.size() / columns; ++row) {
-    const size_t i = row % head_dim;
-    const size_t to = row - i + i / 2 + (i % 2 == 0 ? 0 : head_dim / 2);
-    std::copy_n(rows.begin() + static_cast<ptrdiff_t>(row * columns), columns,
-                out.begin() + static_cast<ptrdiff_t>(to * columns));
-  }
-  return out;
-}
 
 LlamaSpec gguf_spec(const FolderSpec& spec, const std::string& architecture) {
   LlamaSpec gguf{.dim = spec.dim,
