@@ -39,13 +39,13 @@ EngineSession::EngineSession(nbl_config config) {
   check(engine_.open(config, &error), error);
 }
 
-std::vector<uint32_t> EngineSession::tokenize(std::string_view text) {
+std::vector<uint32_t> EngineSession::tokenize(std::string_view text, uint32_t flags) {
   // A byte is at most one token; BOS and the space put in front are two more.
   std::vector<uint32_t> tokens(text.size() + 2);
   std::vector<std::byte> scratch(nibble::Engine::tokenize_scratch_bytes(text.size()) + 8);
   size_t count = 0;
   nbl_error error = {};
-  check(engine_.tokenize(text, NBL_TOKENIZE_BOS, scratch, tokens, &count, &error), error);
+  check(engine_.tokenize(text, flags, scratch, tokens, &count, &error), error);
   tokens.resize(count);
   return tokens;
 }

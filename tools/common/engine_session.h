@@ -24,8 +24,10 @@ class EngineSession {
   nibble::Engine& engine() { return engine_; }
   const nbl_memory& needed() const { return needed_; }
 
-  // Token ids of `text`, BOS in front where the model has one and wants it.
-  std::vector<uint32_t> tokenize(std::string_view text);
+  // Token ids of `text`; by default BOS in front where the model has one and wants it.
+  //
+  // Units  flags: NBL_TOKENIZE_*.
+  std::vector<uint32_t> tokenize(std::string_view text, uint32_t flags = NBL_TOKENIZE_BOS);
 
  private:
   struct Free {

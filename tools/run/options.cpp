@@ -15,6 +15,9 @@ void describe_options(CLI::App& app, Options& options) {
                                 "Token ids to continue, as 1,2,3; nothing is put in front");
   prompt->excludes(file)->excludes(tokens);
   file->excludes(tokens);
+  app.add_flag("--special", options.special,
+               "Control tokens written in the prompt, such as <|eot_id|>, stand for themselves")
+      ->excludes(tokens);
   app.add_option("-n,--count", options.generate, "Tokens to generate")->capture_default_str();
   app.add_option("--temp", options.sampling.temperature, "Temperature; 0 = the most likely token")
       ->check(CLI::Range(0.0, 100.0))

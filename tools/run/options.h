@@ -17,6 +17,7 @@ struct Options {
   std::optional<std::string> prompt;
   std::string prompt_file;
   std::optional<std::string> tokens;
+  bool special = false;
   uint32_t generate = 128;
   nbl_sampling sampling = {};
   int32_t device = -1;

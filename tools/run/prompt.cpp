@@ -35,7 +35,8 @@ std::vector<uint32_t> make_prompt(const Options& options, EngineSession& session
   }
   std::vector<uint32_t> tokens =
       session.tokenize(options.prompt_file.empty() ? options.prompt.value_or("")
-                                                   : read_text_file(options.prompt_file));
+                                                   : read_text_file(options.prompt_file),
+                       NBL_TOKENIZE_BOS | (options.special ? uint32_t{NBL_TOKENIZE_SPECIAL} : 0));
   if (tokens.empty()) {
     throw Failure("the prompt is empty and the model has no token to begin with: give -p TEXT");
   }
