@@ -12,20 +12,39 @@ namespace {
 constexpr uint32_t kBlockPositions = 64;
 constexpr uint32_t kMaxSplits = 64;
 constexpr float kLog2E = 1.44269504f;
+// Matrix units take 16 queries at a time, of 4 subgroups; fewer tokens would be padding mostly.
+constexpr uint32_t kMatrixLocal = 128;
+constexpr uint32_t kMatrixQueries = 64;
+constexpr uint32_t kMinMatrixTokens = 9;
+constexpr uint32_t kLanesOfCore = 2048;  // of devices that have matrix units
 
 struct Tile {
+  VariantId variant;
   uint32_t local;
   uint32_t queries;  // that share the loads of a kv head's keys and values
 };
 
+// True where a variant on matrix units takes the whole of it.
+bool on_matrices(const Caps& caps, const SdpaArgs& args, VariantId* variant) {
+  if (args.tokens < kMinMatrixTokens || args.cache != DType::f16) return false;
+  if (args.head_dim != 64 && args.head_dim != 128) return false;
+  *variant = args.head_dim == 64 ? VariantId::sdpa_matrix64 : VariantId::sdpa_matrix128;
+  return fits(kVariants[static_cast<uint32_t>(*variant)], caps, kMatrixLocal, 0);
+}
+
 // Each query costs 2 * head_dim / lane registers a lane. Four fit the 64 registers of small
 // embedded GPUs; wide devices and CPUs gain from eight.
 Tile tile_of(const Caps& caps, const SdpaArgs& args) {
+  VariantId matrix;
+  if (on_matrices(caps, args, &matrix)) return {matrix, kMatrixLocal, kMatrixQueries};
   const bool scalar = (caps.features & kScalarLoads) != 0;
   const uint32_t most = scalar || caps.kind == DeviceKind::discrete ? 8 : 4;
   const uint64_t queries = uint64_t{args.tokens} * (args.heads / args.kv_heads);
   const uint64_t tiles = div_up(queries, uint64_t{most});
-  return {scalar ? 8u : 64u, static_cast<uint32_t>(div_up(queries, tiles))};
+  const VariantId id = args.head_dim % 8 != 0 ? VariantId::sdpa_floor
+                       : scalar               ? VariantId::sdpa_quads
+                                              : VariantId::sdpa_wide;
+  return {id, scalar ? 8u : 64u, static_cast<uint32_t>(div_up(queries, tiles))};
 }
 
 uint32_t mode_of(const SdpaArgs& args) {
@@ -63,7 +82,10 @@ uint32_t sdpa_splits(const Caps& caps, const SdpaArgs& args) {
   if (caps.features & kScalarLoads) return 1;
   const Tile tile = tile_of(caps, args);
   const uint64_t groups = tile_count(tile, args) * args.kv_heads;
-  const uint64_t wanted = div_up(uint64_t{max_of(caps.lanes, 1u)}, groups * tile.local);
+  // Matrix units are kept busy by two work-groups a core, other devices by all their lanes.
+  const uint64_t wanted = tile.queries == kMatrixQueries
+                              ? 2 * uint64_t{caps.lanes / kLanesOfCore} / groups
+                              : div_up(uint64_t{max_of(caps.lanes, 1u)}, groups * tile.local);
   // A split that never has more than one block does not earn its part in sdpa_combine.
   const uint64_t useful = div_up(span_of(tile, args), 2 * kBlockPositions);
   return static_cast<uint32_t>(
@@ -82,20 +104,21 @@ Status call_sdpa(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error
   const uint32_t splits = args.splits == 0 ? sdpa_splits(caps, args) : args.splits;
 
   KernelCall made;
-  const bool wide = args.head_dim % 8 == 0;
-  const VariantId id = !wide                            ? VariantId::sdpa_floor
-                       : (caps.features & kScalarLoads) ? VariantId::sdpa_quads
-                                                        : VariantId::sdpa_wide;
-  made.variant = static_cast<uint16_t>(id);
+  made.variant = static_cast<uint16_t>(tile.variant);
   if (!fits(kVariants[made.variant], caps, tile.local, 0)) {
     return fail(error, Code::device_limit, made.variant, kVariants[made.variant].name, tile.local,
                 caps.max_invocations);
   }
-  made.spec_count = 4;
-  made.spec[0] = tile.local;
-  made.spec[1] = args.head_dim;
-  made.spec[2] = tile.queries;
-  made.spec[3] = mode_of(args);
+  if (tile.queries == kMatrixQueries) {
+    made.spec_count = 1;
+    made.spec[0] = mode_of(args);
+  } else {
+    made.spec_count = 4;
+    made.spec[0] = tile.local;
+    made.spec[1] = args.head_dim;
+    made.spec[2] = tile.queries;
+    made.spec[3] = mode_of(args);
+  }
   const bool capped = args.softcap > 0;
   set_push(&made,
            SdpaPush{args.tokens, args.heads, args.kv_heads, args.heads / args.kv_heads,

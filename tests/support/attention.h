@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rt/kernels/sdpa.h"
+#include "rt/kernels/variants.h"
 #include "tests/support/caches.h"
 #include "tests/support/gpu.h"
 #include "tests/support/q4.h"
@@ -131,12 +132,22 @@ inline std::vector<float> run_attention(Gpu* gpu, const Caps& caps, const SdpaAr
 // relative error 6e-8 and an exp2 of a few units in the last place.
 inline constexpr double kAttentionError = 1e-5;
 
+// Of kernels whose factors are f16: each query, and each weight, is off by up to 2^-12.
+inline constexpr double kMatrixAttentionError = 2e-3;
+
+inline bool attends_on_matrices(const Caps& caps, const SdpaArgs& args) {
+  KernelCall call;
+  return call_sdpa(caps, args, &call, nullptr).ok() &&
+         (kVariants[call.variant].needs & kCooperativeMatrix) != 0;
+}
+
 inline void expect_attention(Gpu* gpu, const Caps& caps, const SdpaArgs& args, const Caches& caches,
                              const std::vector<float>& q, const Step& step,
                              const std::vector<Query>& queries, double limit = kAttentionError) {
   const auto rows = run_attention(gpu, caps, args, caches, q, step);
   ASSERT_EQ(rows.size(), size_t{step.live} * args.heads * args.head_dim);
   const auto want = reference_attention(args, caches, q, step, queries);
+  if (attends_on_matrices(caps, args)) limit *= kMatrixAttentionError / kAttentionError;
   // Over long contexts the values average out while the sums' rounding does not.
   const double long_context = std::max(1.0, (step.input_pos + step.live) / 2048.0);
   EXPECT_LT(relative_error(want, pick_queries(rows, args, queries)), limit * long_context)
