@@ -5,7 +5,11 @@
 //   k_cache[h][p]             = rope(n(key head h of qkv[t], norm[head_dim ..)), p)
 //   v_cache[h][p]             = value head h of qkv[t]                  p = input_pos + t
 // Tokens at positions from `context` on are dropped. Without q, v and rotation (q_stride 0, keys
-// alone in a row, rotary_dim 0) it is update_cache.
+// alone in a row, rotary_dim 0) it is update_cache; without keys and values (kv_items 0) it is rope.
+//
+// Where BACK is 1 the rows come from the caches themselves, `shift` positions further on, at least
+// as many as there are tokens: rotations add up, so a key turned back by `shift` is one of its new
+// position. A table may scale what it turns; that has been done by then.
 //
 // Shapes      qkv [tokens][qkv_stride]: q_columns, kv_columns of keys, kv_columns of values,
 //             padding; q [tokens][q_stride], padding 0; caches as words, see cache_store.glsl;
@@ -23,12 +27,13 @@
 layout(local_size_x = 64, local_size_x_id = 0) in;
 layout(constant_id = 1) const uint CACHE = CACHE_F16;
 layout(constant_id = 2) const uint NORM = 0u;
+layout(constant_id = 3) const uint BACK = 0u;
 
 layout(set = 0, binding = 1) readonly buffer Qkv { float qkv[]; };
 layout(set = 0, binding = 2) readonly buffer Table { float table[]; };
 layout(set = 0, binding = 3) writeonly buffer Q { vec4 q[]; };
-layout(set = 0, binding = 4) writeonly buffer KCache { uint k_cache[]; };
-layout(set = 0, binding = 5) writeonly buffer VCache { uint v_cache[]; };
+layout(set = 0, binding = 4) buffer KCache { uint k_cache[]; };
+layout(set = 0, binding = 5) buffer VCache { uint v_cache[]; };
 layout(set = 0, binding = 6) readonly buffer Norm { float norm[]; };
 layout(push_constant) uniform Push { RopeUpdateCachePush push; };
 
@@ -48,6 +53,21 @@ float norm_factor(vec4 value) {
   float squares = 0.0;
   for (uint i = first; i < min(first + head_items, 64u); ++i) squares += norm_squares[i];
   return inversesqrt(squares / float(push.head_dim) + push.eps);
+}
+
+uint cached(bool is_value, uint word) { return is_value ? v_cache[word] : k_cache[word]; }
+
+// Where an int8 cache's scales begin.
+uint scales() { return push.kv_columns / 4 * push.context; }
+
+// Element `i` of qkv, or of a cache.
+float source(bool is_value, uint i) {
+  if (BACK == 0u) return qkv[i];
+  const uint bits = cached(is_value, i * CACHE_WORDS / 4);
+  if (CACHE == CACHE_F32) return uintBitsToFloat(bits);
+  if (CACHE == CACHE_F16) return half_of(bits, i);
+  const float scale = uintBitsToFloat(cached(is_value, scales() + i / push.head_dim));
+  return float(int(bits << (24 - i % 4 * 8)) >> 24) * scale;
 }
 
 void store(bool is_value, uint word, uint bits) {
@@ -75,9 +95,13 @@ void main() {
   const bool is_value = !is_q && column >= push.kv_columns;
   const uint dim = column % push.head_dim;
   const bool there = live && (!is_q || column < push.q_columns);
-  const uint from = token * push.qkv_stride + column + (is_q ? 0 : push.q_columns);
+  const uint kv_column = is_value ? column - push.kv_columns : column;
+  const uint row = kv_column / push.head_dim * push.context + position;
+  // Where the head begins.
+  const uint from = BACK != 0u ? (row + push.shift) * push.head_dim
+                               : token * push.qkv_stride + column - dim + (is_q ? 0 : push.q_columns);
   vec4 value = vec4(0.0);
-  for (uint j = 0; there && j < 4; ++j) value[j] = qkv[from + j];
+  for (uint j = 0; there && j < 4; ++j) value[j] = source(is_value, from + dim + j);
   const float factor = norm_factor(value);
   if (there && !is_value) {
     // Where head elements 0 and on have their weight.
@@ -88,9 +112,10 @@ void main() {
       uint pair;
       bool second;
       rope_place(dim + j, push.pair_offset, pair, second);
-      const vec2 angle = rope_angle(position, pair, push.rotary_dim);
+      vec2 angle = rope_angle(BACK != 0u ? push.shift : position, pair, push.rotary_dim);
+      if (BACK != 0u) angle = normalize(angle) * vec2(1.0, -1.0);
       const uint other = second ? dim + j - push.pair_offset : dim + j + push.pair_offset;
-      float partner = qkv[from + other - dim];
+      float partner = source(false, from + other);
       if (NORM != 0u) partner *= factor * norm[weights + other];
       value[j] = value[j] * angle.x + (second ? partner : -partner) * angle.y;
     }
@@ -102,12 +127,10 @@ void main() {
     return;
   }
 
-  const uint kv_column = is_value ? column - push.kv_columns : column;
-  const uint row = kv_column / push.head_dim * push.context + position;
   const uint word = (row * push.head_dim + dim) / 4 * CACHE_WORDS;
   const uvec4 words = cache_words(value, scale);
   for (uint w = 0; w < CACHE_WORDS; ++w) store(is_value, word + w, words[w]);
   if (CACHE == CACHE_I8 && dim == 0) {
-    store(is_value, push.kv_columns / 4 * push.context + row, floatBitsToUint(scale));
+    store(is_value, scales() + row, floatBitsToUint(scale));
   }
 }

@@ -21,6 +21,7 @@ struct RopeUpdateCachePush {
   uint kv_items;    /* work-items for keys and values; those for q follow */
   uint group_items; /* work-items of a work-group that do something */
   float eps;        /* of the norm, where there is one */
+  uint shift;       /* BACK: positions that rows come from further on */
 };
 
 #ifdef __cplusplus

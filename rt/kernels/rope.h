@@ -13,7 +13,7 @@ namespace nbl {
 struct RopeArgs {
   uint32_t tokens;  // rows the recording has room for
   uint32_t heads;
-  uint32_t head_dim;
+  uint32_t head_dim;    // a multiple of 4
   uint32_t rotary_dim;  // even, at most head_dim
   bool half;            // pairs (i, i + rotary_dim/2) instead of (2i, 2i+1)
 };
@@ -28,7 +28,8 @@ constexpr uint32_t rope_pair_offset(uint32_t rotary_dim, bool half) {
   return half && rotary_dim > 2 ? rotary_dim / 2 : 1;
 }
 
-// Bindings  step, x, table, out.
+// Bindings  step, x, table, out three times, x again: it is rope_update_cache's kernel with queries
+//           alone.
 // Shapes    x, out f32 [tokens][row_stride(heads * head_dim)]; padding of out is 0.
 //           table f32 [rope_table_rows(context)][rotary_dim]: (cos, sin) pairs; row r < 64 is for
 //           position r, row 64 + j for position 64 * j.

@@ -8,6 +8,7 @@
 #include "rt/kernels/call.h"
 #include "rt/kernels/caps.h"
 #include "rt/model/model.h"
+#include "spirv/rope_update_cache.push.h"
 
 namespace nbl {
 
@@ -32,5 +33,16 @@ struct RopeUpdateCacheArgs {
 // Errors    device_limit.
 Status call_rope_update_cache(const Caps& caps, const RopeUpdateCacheArgs& args, KernelCall* call,
                               Error* error);
+
+// What the calls of the kernel have in common, whatever part of it they use. `whole_heads`: a
+// workgroup holds whole heads.
+struct RopeUpdateCacheModes {
+  DType cache = DType::f16;
+  bool norm = false;
+  bool back = false;
+  bool whole_heads = false;
+};
+Status call_rope_kernel(const Caps& caps, const RopeUpdateCacheModes& modes, uint64_t items,
+                        const RopeUpdateCachePush& push, KernelCall* call, Error* error);
 
 }  // namespace nbl

@@ -21,7 +21,6 @@ enum class Family : uint8_t {
   gemv,
   gemm,
   rms_norm,
-  rope,
   rope_update_cache,
   sdpa,
   sdpa_combine,
@@ -32,6 +31,7 @@ enum class Family : uint8_t {
   softmax,
   quantize_rows,
   linear_dq8ca,
+  cache_rows,
   chain,
 };
 inline constexpr uint32_t kFamilyCount = static_cast<uint32_t>(Family::chain) + 1;

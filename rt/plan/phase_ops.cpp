@@ -164,7 +164,9 @@ Status PhaseBuilder::add_rope(const Op& op, Error* error) {
   bind(dispatch, step(false));
   bind(dispatch, value(id_of(op.inputs[0]), false));
   bind(dispatch, whole_weight(op.inputs[1]));
-  bind(dispatch, value(out, true));
+  for (uint32_t i = 0; i < 3; ++i)
+    bind(dispatch, value(out, true));
+  bind(dispatch, value(id_of(op.inputs[0]), false));
   close(dispatch);
   return {};
 }

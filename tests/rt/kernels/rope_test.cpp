@@ -35,9 +35,10 @@ void expect_case(Gpu* gpu, const Case& c, bool half, uint32_t tokens, uint32_t l
   const RopeArgs args{tokens, c.heads, c.head_dim, c.rotary_dim, half};
   KernelCall call;
   ASSERT_TRUE(call_rope(gpu->caps(), args, &call, nullptr).ok());
-  ASSERT_EQ(gpu->run(call, {reads(step_words(input_pos, live)),
-                            reads(activation_words(x, tokens, columns, NAN)),
-                            reads(words_of(table)), writes(out)}),
+  const std::vector<uint32_t> unused(4, kPoison);
+  const auto rows = activation_words(x, tokens, columns, NAN);
+  ASSERT_EQ(gpu->run(call, {reads(step_words(input_pos, live)), reads(rows), reads(words_of(table)),
+                            writes(out), reads(unused), reads(unused), reads(unused)}),
             "");
   EXPECT_LT(relative_error(want, live_rows(out, live, columns)), kLimit)
       << "head_dim " << c.head_dim << " rotary " << c.rotary_dim << " half " << half << " at "
@@ -71,9 +72,11 @@ TEST(Rope, leaves_position_zero_exactly_alone) {
   std::vector<uint32_t> out(64, kPoison);
   KernelCall call;
   ASSERT_TRUE(call_rope(gpu->caps(), {1, 1, 64, 64, true}, &call, nullptr).ok());
-  ASSERT_EQ(gpu->run(call, {reads(step_words(0, 1)), reads(x),
-                            reads(words_of(rope_table(1, 64, 1e4))), writes(out)}),
-            "");
+  const std::vector<uint32_t> unused(4, kPoison);
+  ASSERT_EQ(
+      gpu->run(call, {reads(step_words(0, 1)), reads(x), reads(words_of(rope_table(1, 64, 1e4))),
+                      writes(out), reads(unused), reads(unused), reads(unused)}),
+      "");
   EXPECT_EQ(out, x);
 }
 
