@@ -24,6 +24,9 @@ Status check_config(const nbl_config& config, Error* error) {
   if (config.logits > NBL_LOGITS_ALL) {
     return fail(error, Code::bad_argument, 0, "logits", config.logits, NBL_LOGITS_ALL);
   }
+  if (config.on_full > NBL_ON_FULL_SLIDE) {
+    return fail(error, Code::bad_argument, 0, "on_full", config.on_full, NBL_ON_FULL_SLIDE);
+  }
   return {};
 }
 
@@ -57,6 +60,8 @@ PlanOptions plan_options(const nbl_config& config) {
   if ((config.flags & NBL_FLAG_NO_CHAIN) != 0) o.chains = Chains::never;
   o.staging_bytes = config.staging_bytes;
   o.device_memory_limit = config.device_memory_limit;
+  o.slide = config.on_full == NBL_ON_FULL_SLIDE;
+  o.sinks = config.sink_tokens;
   return o;
 }
 

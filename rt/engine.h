@@ -22,7 +22,10 @@ struct Engine {
   bool dead = false;  // a device call failed after the seal
   char dead_call[64] = {};
 
-  Stepper stepper() const { return {&model, &plan, &device, &recording, config.timeout_ms}; }
+  Stepper stepper() const {
+    return {
+        &model, &plan, &device, &recording, config.timeout_ms, static_cast<OnFull>(config.on_full)};
+  }
 };
 
 // Builds the engine at the front of the arena and seals it. On failure everything is taken down.

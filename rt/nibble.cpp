@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "rt/engine.h"
+#include "rt/step/state.h"
 #include "rt/text/detokenize.h"
 #include "rt/text/encode.h"
 
@@ -28,22 +29,27 @@ bool fatal(Code code) {
          code == Code::vulkan_call || code == Code::driver_pool_full;
 }
 
-// Runs `work` unless the engine is dead, and lets it die of a device error.
-template <typename Work>
-nbl_status run(nbl_engine* engine, nbl_error* out, const Work& work) {
-  Error error;
-  if (engine == nullptr) {
-    return report(fail(&error, Code::missing_argument, 0, "engine"), error, out);
-  }
-  if (engine->dead) {
-    return report(fail(&error, Code::engine_dead, 0, engine->dead_call), error, out);
-  }
-  const Status status = work(&error);
+Status check_alive(const nbl_engine* engine, Error* error) {
+  if (engine == nullptr) return fail(error, Code::missing_argument, 0, "engine");
+  if (engine->dead) return fail(error, Code::engine_dead, 0, engine->dead_call);
+  return {};
+}
+
+nbl_status finish(nbl_engine* engine, Status status, const Error& error, nbl_error* out) {
   if (fatal(status.code())) {
     engine->dead = true;
     memcpy(engine->dead_call, error.name, sizeof engine->dead_call);
   }
   return report(status, error, out);
+}
+
+// Runs `work` unless the engine is dead, and lets it die of a device error.
+template <typename Work>
+nbl_status run(nbl_engine* engine, nbl_error* out, const Work& work) {
+  Error error;
+  Status status = check_alive(engine, &error);
+  if (status.ok()) status = work(&error);
+  return finish(engine, status, error, out);
 }
 
 nbl_status missing(const char* name, nbl_error* out) {
@@ -108,15 +114,10 @@ void nbl_close(nbl_engine* engine) {
 nbl_status nbl_set_sampling(nbl_engine* engine, const nbl_sampling* sampling, nbl_error* error) {
   if (sampling == nullptr) return missing("sampling", error);
   return run(engine, error, [&](Error* facts) -> Status {
-    // Written so that NaN is refused too.
-    if (!(sampling->temperature >= 0.0f && sampling->temperature <= 1000.0f)) {
-      return fail(facts, Code::bad_argument, 0, "temperature (not 0..1000)", 0, 1000);
-    }
-    if (!(sampling->top_p >= 0.0f && sampling->top_p <= 1.0f)) {
-      return fail(facts, Code::bad_argument, 0, "top_p (not 0..1)", 0, 1);
-    }
-    const float top_p = sampling->top_p > 0.0f ? sampling->top_p : 1.0f;
-    engine->sequence.sampling = {sampling->temperature, sampling->top_k, top_p, sampling->seed};
+    Sampling wanted{sampling->temperature, sampling->top_k, sampling->top_p, sampling->seed};
+    NBL_TRY(check_sampling(wanted, facts));
+    if (wanted.top_p == 0.0f) wanted.top_p = 1.0f;
+    engine->sequence.sampling = wanted;
     return {};
   });
 }
@@ -160,9 +161,34 @@ nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error) {
       return fail(facts, Code::bad_argument, 0, "position", position, sequence.position);
     }
     sequence.position = position;
+    if (position == 0) sequence.dropped = 0;
     sequence.has_next = false;
     sequence.logits_rows = 0;
     return {};
+  });
+}
+
+uint64_t nbl_state_bytes(const nbl_engine* engine) {
+  return engine == nullptr ? 0 : state_bytes(engine->stepper(), engine->sequence);
+}
+
+nbl_status nbl_save_state(nbl_engine* engine, void* state, size_t capacity, size_t* bytes,
+                          nbl_error* error) {
+  if (state == nullptr) return missing("state", error);
+  if (bytes == nullptr) return missing("bytes", error);
+  return run(engine, error, [&](Error* facts) -> Status {
+    NBL_TRY(save_state(engine->stepper(), engine->sequence,
+                       {static_cast<std::byte*>(state), capacity}, facts));
+    *bytes = static_cast<size_t>(state_bytes(engine->stepper(), engine->sequence));
+    return {};
+  });
+}
+
+nbl_status nbl_load_state(nbl_engine* engine, const void* state, size_t bytes, nbl_error* error) {
+  if (state == nullptr) return missing("state", error);
+  return run(engine, error, [&](Error* facts) {
+    return load_state(engine->stepper(), {static_cast<const std::byte*>(state), bytes},
+                      &engine->sequence, facts);
   });
 }
 
@@ -200,6 +226,7 @@ void nbl_get_info(const nbl_engine* engine, nbl_info* info) {
   info->driver_allocations_after = static_cast<uint32_t>(stats.sealed_requests);
   info->driver_pool_peak = stats.all.peak_bytes;
   info->memory = engine->memory;
+  info->dropped_positions = engine->sequence.dropped;
 }
 
 int nbl_is_stop_token(const nbl_engine* engine, uint32_t token) {

@@ -87,6 +87,18 @@ enum {
   NBL_FLAG_NO_CHAIN = 1u << 11 /* never; wins over the one above, as NBL_FLAG_FLOOR_KERNELS does */
 };
 
+/* What happens where the context has no room for the next token. */
+enum {
+  NBL_ON_FULL_ERROR = 0, /* the call fails with context_full */
+  NBL_ON_FULL_STOP = 1,  /* nbl_generate() succeeds with *count = 0; nbl_evaluate() fails */
+  /* The first sink_tokens positions stay, and the oldest quarter of the others is dropped, as often
+   * as there is need. What follows moves up, its keys turned back as if it had always stood there:
+   * keys of f16 and int8 caches are rounded once more by it, three times at most before they are
+   * dropped. A prompt may be longer than the context. */
+  NBL_ON_FULL_SLIDE = 2
+};
+#define NBL_NO_SINKS 0xffffffffu
+
 /* Zero means "the default" in every field but the first three. */
 typedef struct nbl_config {
   nbl_get_instance_proc_addr get_instance_proc_addr;
@@ -111,6 +123,9 @@ typedef struct nbl_config {
   nbl_cache_load_fn cache_load;
   nbl_cache_store_fn cache_store;
   void* user; /* handed to the three above */
+
+  uint32_t on_full;     /* NBL_ON_FULL_* */
+  uint32_t sink_tokens; /* NBL_ON_FULL_SLIDE: positions that stay; default 4, NBL_NO_SINKS: none */
 } nbl_config;
 
 /* What an engine takes, exactly. */
@@ -167,10 +182,25 @@ nbl_status nbl_next_token(const nbl_engine* engine, uint32_t* token, nbl_error* 
 nbl_status nbl_generate(nbl_engine* engine, uint32_t limit, uint32_t* tokens, uint32_t* count,
                         nbl_error* error);
 
-/* Positions in use. nbl_rewind() forgets everything from `position` on (0 = start over); the next
- * call must be nbl_evaluate(). */
+/* Positions in use, at most the context: the next token is evaluated at this one. A slide
+ * (NBL_ON_FULL_SLIDE) lowers it by what it drops, so that the tokens evaluated since position 0 are
+ * nbl_position() + nbl_info.dropped_positions. nbl_rewind() forgets everything from `position` on,
+ * as positions are numbered now (0 = start over, with nothing dropped); the next call must be
+ * nbl_evaluate(). */
 uint32_t nbl_position(const nbl_engine* engine);
 nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error);
+
+/* The sequence as bytes, to go on from later: caches at the positions in use, the token sampled
+ * last, sampling parameters. Continuing gives the tokens that it would have given. It can be loaded
+ * into any engine of the same model file, on any device, whose context has room for its positions;
+ * docs/format.md has the bytes. nbl_state_bytes() is the size now. Nothing but nbl_logits() is
+ * lost by loading. Bytes behind the state are ignored. Errors: output_too_small; bad_state,
+ * state_truncated, state_damaged, state_of_other_cache, state_of_other_model, state_too_long, which
+ * all leave the engine as it was. */
+uint64_t nbl_state_bytes(const nbl_engine* engine);
+nbl_status nbl_save_state(nbl_engine* engine, void* state, size_t capacity, size_t* bytes,
+                          nbl_error* error);
+nbl_status nbl_load_state(nbl_engine* engine, const void* state, size_t bytes, nbl_error* error);
 
 /* Logits of the last nbl_evaluate() (or of the last step of nbl_generate()), float32 [rows][vocab].
  * NBL_LOGITS_LAST: one row. NBL_LOGITS_ALL: the rows of the last chunk; evaluate at most
@@ -198,6 +228,7 @@ typedef struct nbl_info {
   uint32_t driver_allocations_after; /* and since */
   uint64_t driver_pool_peak;         /* bytes of the pool in use at most */
   nbl_memory memory;
+  uint64_t dropped_positions; /* by slides, since position 0 */
 } nbl_info;
 void nbl_get_info(const nbl_engine* engine, nbl_info* info);
 

@@ -20,7 +20,10 @@ constexpr uint32_t kDefaultStagingBytes = 4u << 20;
 constexpr uint32_t kMinStagingBytes = 64u << 10;
 constexpr uint32_t kMaxStagingBytes = 256u << 20;
 constexpr uint32_t kMaxPrefillChunk = 4096;
-constexpr uint32_t kGpuLanes = 4096;  // what vk/caps.cpp takes an unknown GPU to have
+// Bytes of the window, unless a single row is larger: the more rows it holds, the fewer submits.
+constexpr uint32_t kWindowBytes = 128u << 10;
+constexpr uint32_t kDefaultSinks = 4;  // as many as were found to be enough (docs/design.md)
+constexpr uint32_t kGpuLanes = 4096;   // what vk/caps.cpp takes an unknown GPU to have
 
 // An option that may be 0 for its default and has a limit.
 Status resolve(const char* name, uint32_t fallback, uint32_t limit, uint32_t* option,
@@ -56,6 +59,34 @@ bool importable(const Model& model, const Plan& plan) {
     if (align_up(s.offset + s.size, page) > model.file().size()) return false;
   }
   return !any_in_image(model, plan);
+}
+
+// What rows of the caches are and how many of them move in one step.
+Status settle_rows(const Model& model, Plan* plan, Error* error) {
+  PlanOptions* o = &plan->options;
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    const Tensor t = model.tensor(i);
+    if (t.role == Role::state) bytes += state_bytes(t, 1);
+  }
+  if (bytes > kMaxBlockBytes) {
+    return fail(error, Code::device_limit, 0, "a position of all caches", bytes, kMaxBlockBytes);
+  }
+  plan->row_bytes = static_cast<uint32_t>(bytes);
+  if (bytes > 0) {
+    plan->window.tokens = min_of(max_of(kWindowBytes / plan->row_bytes, 1u), o->context);
+  }
+  if (!o->slide) return {};
+  const uint32_t most = o->context - 1;
+  if (o->sinks == kNoSinks) {
+    o->sinks = 0;
+  } else {
+    NBL_TRY(resolve("sink_tokens", min_of(kDefaultSinks, most), most, &o->sinks, error));
+  }
+  // A row has moved three times at most when it is dropped.
+  plan->shift = div_up(o->context - o->sinks, 4u);
+  plan->slide.tokens = min_of(plan->shift, o->context - o->sinks - plan->shift);
+  return {};
 }
 
 Status settle(const Model& model, const Caps& caps, const PlanOptions& options, Plan* plan,
@@ -94,7 +125,7 @@ Status settle(const Model& model, const Caps& caps, const PlanOptions& options, 
   }
   o->import_weights = importable(model, *plan);
   plan->vocab_size = model.vocab_size();
-  return {};
+  return settle_rows(model, plan, error);
 }
 
 // Runs every stage without storage. The plan's options are settled.
@@ -105,11 +136,14 @@ Status count_all(const Model& model, Plan* plan, PlanCounts* counts, Error* erro
   NBL_TRY(place_state(model, plan, {}, &counts->blocks, error));
   counts->blocks += 2;  // activations, io
   const uint32_t chunk = plan->options.prefill_chunk;
-  for (uint32_t i = 0; i < (chunk > 1 ? 2u : 1u); ++i) {
-    PhaseBuilder builder(model, *plan, i == 0 ? 1 : chunk, {}, {});
-    NBL_TRY(builder.build(error));
+  const uint32_t tokens[kPhaseCount] = {1, chunk > 1 ? chunk : 0, plan->window.tokens,
+                                        plan->slide.tokens};
+  for (uint32_t i = 0; i < kPhaseCount; ++i) {
+    if (tokens[i] == 0) continue;
+    PhaseBuilder builder(model, *plan, tokens[i], {}, {});
+    NBL_TRY(builder.build(static_cast<PhaseKind>(i), error));
     counts->dispatches[i] = builder.dispatch_count();
-    counts->values[i] = builder.value_count();
+    if (i < 2) counts->values[i] = builder.value_count();
   }
   return {};
 }
@@ -132,6 +166,8 @@ Status take_storage(const PlanCounts& counts, Storage* storage, Plan* plan, Work
   NBL_TRY(storage->persistent(counts.blocks, &plan->blocks, error));
   NBL_TRY(storage->persistent(counts.dispatches[0], &plan->decode.dispatches, error));
   NBL_TRY(storage->persistent(counts.dispatches[1], &plan->prefill.dispatches, error));
+  NBL_TRY(storage->persistent(counts.dispatches[2], &plan->window.dispatches, error));
+  NBL_TRY(storage->persistent(counts.dispatches[3], &plan->slide.dispatches, error));
   NBL_TRY(storage->setup(chain_words(*plan, counts.dispatches[0]), &plan->records, error));
   NBL_TRY(storage->setup(counts.segments, &plan->segments, error));
   NBL_TRY(storage->setup(counts.values[0], &plan->decode.values, error));
@@ -171,7 +207,7 @@ Status build_phase(const Model& model, const Plan& plan, uint32_t tokens, Phase*
   phase->tokens = tokens;
   phase->most_dispatches = static_cast<uint32_t>(phase->dispatches.size());
   PhaseBuilder builder(model, plan, tokens, phase->dispatches, phase->values);
-  NBL_TRY(builder.build(error));
+  NBL_TRY(builder.build(PhaseKind::step, error));
   phase->weight_bytes = builder.weight_bytes();
   phase->logits_rows = builder.logits_rows();
   phase->logits_value = builder.logits_value();
@@ -195,6 +231,9 @@ Status resolve_binding(const Plan& plan, const Phase& phase, std::span<const Reg
       break;
     case Operand::memory:
       place = {b->block, 0, 0};
+      break;
+    case Operand::window:
+      place = plan.io_window;
       break;
     case Operand::value:
       place = {activation_block, phase.values[b->id].offset, 0};
@@ -248,6 +287,21 @@ Status resolve_phase(const Plan& plan, const Work& work, uint32_t activation_blo
   return {};
 }
 
+// Builds a phase of dispatches that touch nothing in common: there is no barrier among them.
+Status add_cache_phase(const Model& model, const Work& work, Plan* plan, Phase* phase,
+                       Error* error) {
+  phase->most_dispatches = static_cast<uint32_t>(phase->dispatches.size());
+  if (phase->dispatches.empty()) return {};
+  PhaseBuilder builder(model, *plan, phase->tokens, phase->dispatches, {});
+  NBL_TRY(builder.build(phase == &plan->slide ? PhaseKind::slide : PhaseKind::window, error));
+  for (Dispatch& dispatch : phase->dispatches) {
+    for (uint32_t i = 0; i < dispatch.binding_count; ++i) {
+      NBL_TRY(resolve_binding(*plan, *phase, work.states, 0, &dispatch.bindings[i], 0, error));
+    }
+  }
+  return {};
+}
+
 // The activation block, which both phases share, and the block that the host sees.
 Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block, Error* error) {
   const uint64_t values = max_of(plan->decode.activation_bytes, plan->prefill.activation_bytes);
@@ -275,6 +329,7 @@ Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block
   if (plan->options.logits != LogitsMode::none) {
     plan->io_logits = put(max_of(plan->decode.logits.bytes, plan->prefill.logits.bytes));
   }
+  plan->io_window = put(uint64_t{plan->window.tokens} * plan->row_bytes);
   plan->blocks[(*count)++] = {BlockRole::io, false, false, 0, end, 0};
   return {};
 }
@@ -310,6 +365,8 @@ Status plan(const Model& model, const Caps& caps, const PlanOptions& options, Ar
   NBL_TRY(resolve_phase(*out, work, activation_block, &out->decode, error));
   make_chains(out, &out->decode);
   if (prefill) NBL_TRY(resolve_phase(*out, work, activation_block, &out->prefill, error));
+  NBL_TRY(add_cache_phase(model, work, out, &out->window, error));
+  NBL_TRY(add_cache_phase(model, work, out, &out->slide, error));
   return choose_memory(out, error);
 }
 

@@ -27,6 +27,8 @@ enum class WeightMemory : uint8_t { automatic, images, buffers };
 // work-groups run side by side, everywhere (one work-group where Caps knows of none), or nowhere.
 enum class Chains : uint8_t { automatic, always, never };
 
+inline constexpr uint32_t kNoSinks = ~0u;
+
 // Zero is the default everywhere.
 struct PlanOptions {
   uint32_t context = 0;        // positions; the model's context length at most
@@ -40,7 +42,9 @@ struct PlanOptions {
   bool stage_weights = false;   // copy through the window even where memory is host-visible
   WeightMemory weights = WeightMemory::automatic;  // floor_kernels: buffers
   Chains chains = Chains::automatic;               // floor_kernels: never
-  uint32_t staging_bytes = 0;                      // 4 MiB where 0
+  bool slide = false;                              // a full context drops its oldest positions
+  uint32_t sinks = 0;                // but not so many at its start; 4 where 0, kNoSinks: none
+  uint32_t staging_bytes = 0;        // 4 MiB where 0
   uint64_t device_memory_limit = 0;  // bytes in all blocks; 0 = the heaps' sizes alone
 };
 
@@ -73,7 +77,7 @@ struct SegmentPlace {
 };
 
 // What a binding names before offsets are known, and for people afterwards.
-enum class Operand : uint8_t { step, results, value, state, segment, memory };
+enum class Operand : uint8_t { step, results, value, state, segment, memory, window };
 
 struct Binding {
   Operand operand;
@@ -121,6 +125,8 @@ struct Phase {
   uint32_t logits_rows = 0;
 };
 
+inline constexpr uint32_t kPhaseCount = 4;
+
 struct Plan {
   Caps caps;            // as used: features that the options forbid are gone
   PlanOptions options;  // defaults filled in
@@ -134,9 +140,14 @@ struct Plan {
   Region io_step{};                  // the same two where the host sees them, and the logits
   Region io_results{};
   Region io_logits{};
+  Region io_window{};      // rows of all caches: [window.tokens][row_bytes]
+  uint32_t row_bytes = 0;  // of all caches at one position
+  uint32_t shift = 0;      // positions that a slide drops; 0 = the context does not slide
   uint32_t vocab_size = 0;
   Phase decode;
   Phase prefill;  // no dispatches where prefill_chunk is 1: decode does it
+  Phase window;   // rows between caches and io_window
+  Phase slide;    // rows that are `shift` positions further on
   uint64_t role_bytes[kBlockRoleCount] = {};  // allocated device memory
   uint64_t kv_bytes = 0;                      // the KV part of the state blocks
   uint64_t imported_bytes = 0;
@@ -156,7 +167,7 @@ struct PlanCounts {
   uint32_t tensors = 0;
   uint32_t segments = 0;
   uint32_t blocks = 0;
-  uint32_t dispatches[2] = {};  // decode, prefill
+  uint32_t dispatches[kPhaseCount] = {};  // decode, prefill, window, slide
   uint32_t values[2] = {};
   uint64_t host_bytes = 0;  // persistent and setup together
 };

@@ -15,7 +15,7 @@ constexpr uint64_t kCacheBlobBytes = 1u << 20;
 // What the arrays of a recording are sized by.
 struct Sizes {
   uint32_t blocks;
-  uint32_t dispatches[2];  // decode, prefill
+  uint32_t dispatches[kPhaseCount];  // decode, prefill, window, slide
   uint32_t max_burst;
 };
 
@@ -25,7 +25,9 @@ bool wants_cache(const CacheHooks& hooks) {
 
 Status take_storage(const Sizes& sizes, const RecordOptions& options, Storage* storage,
                     Recording* out, std::span<std::byte>* blob, Error* error) {
-  const uint32_t dispatches = sizes.dispatches[0] + sizes.dispatches[1];
+  uint32_t dispatches = 0;
+  for (const uint32_t count : sizes.dispatches)
+    dispatches += count;
   NBL_TRY(storage->persistent(sizes.blocks, &out->blocks, error));
   NBL_TRY(storage->persistent(dispatches, &out->pipelines, error));
   NBL_TRY(storage->persistent(dispatches, &out->sets, error));
@@ -47,7 +49,8 @@ Status take_storage(const Sizes& sizes, const RecordOptions& options, Storage* s
 Status record(const Model& model, const Plan& plan, const Device& device,
               const RecordOptions& options, Arena* arena, Recording* out, Error* error) {
   const Sizes sizes{static_cast<uint32_t>(plan.blocks.size()),
-                    {plan.decode.most_dispatches, plan.prefill.most_dispatches},
+                    {plan.decode.most_dispatches, plan.prefill.most_dispatches,
+                     plan.window.most_dispatches, plan.slide.most_dispatches},
                     plan.options.max_burst};
   Storage storage(arena);
   std::span<std::byte> blob;
@@ -70,7 +73,8 @@ Status record(const Model& model, const Plan& plan, const Device& device,
 
 uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& plan,
                            const RecordOptions& options) {
-  const Sizes sizes{counts.blocks, {counts.dispatches[0], counts.dispatches[1]}, plan.max_burst};
+  const uint32_t(&d)[kPhaseCount] = counts.dispatches;
+  const Sizes sizes{counts.blocks, {d[0], d[1], d[2], d[3]}, plan.max_burst};
   Storage storage(nullptr);
   Recording none;
   std::span<std::byte> blob;

@@ -48,7 +48,7 @@ struct Recording {
   std::span<DeviceBlock> blocks;  // as plan.blocks
   std::span<Pipeline> pipelines;
   uint32_t pipeline_count = 0;
-  std::span<VkDescriptorSet> sets;  // decode's dispatches, then prefill's
+  std::span<VkDescriptorSet> sets;  // of decode's dispatches, then prefill's, window's, slide's
   BindingLayout layouts[kMaxLayouts] = {};
   uint32_t layout_count = 0;
   VkDescriptorPool descriptor_pool = VK_NULL_HANDLE;
@@ -57,6 +57,8 @@ struct Recording {
   VkCommandBuffer begin = VK_NULL_HANDLE;  // copies the step buffer to the device
   PhaseCommands decode;
   PhaseCommands prefill;
+  PhaseCommands window;  // these two have no `end`
+  PhaseCommands slide;
   VkFence fence = VK_NULL_HANDLE;
   std::span<VkCommandBuffer> submit;  // room for begin, max_burst steps, end
   std::span<uint64_t> ticks;          // room for the timestamps of a phase

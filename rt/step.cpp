@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "rt/base/checked.h"
+#include "rt/step/rows.h"
 #include "rt/vk/result.h"
 #include "spirv/chain.push.h"
 #include "spirv/step_state.h"
@@ -31,7 +32,8 @@ void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint
   words[STEP_TOP_K] = sampling.top_k;
   words[STEP_TOP_P] = std::bit_cast<uint32_t>(sampling.top_p);
   words[STEP_SEED_LO] = low(sampling.seed);
-  words[STEP_SEED_HI] = high(sampling.seed);
+  // Positions come again after a slide, random numbers do not.
+  words[STEP_SEED_HI] = high(sampling.seed) + low(sequence.dropped);
   // Of a model with more of them the device does not see the last ones: the host does.
   const std::span<const uint32_t> stops = s.model->stop_tokens();
   for (uint32_t i = 0; i < STEP_STOP_COUNT; ++i)
@@ -54,6 +56,7 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   const DeviceBlock& block = r.blocks[s.plan->io_step.block];
   write_step(s, *sequence, tokens);
   NBL_TRY(flush_block(*s.device, block, error));
+  sequence->prefix_intact = min_of(sequence->prefix_intact, sequence->position);
   r.submit[0] = r.begin;
   for (uint32_t i = 0; i < steps; ++i)
     r.submit[1 + i] = phase.run;
@@ -68,6 +71,11 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   return fail(error, Code::gpu_stalled, 0, {}, 0, s.plan->caps.cores);
 }
 
+Status full(const Stepper& s, uint64_t position, Error* error) {
+  const char* on_full = s.on_full == OnFull::stop ? "stop" : "error";
+  return fail(error, Code::context_full, 0, on_full, position, s.plan->options.context);
+}
+
 Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t position,
                     Error* error) {
   if (tokens.empty()) return fail(error, Code::no_tokens, 0, {});
@@ -76,9 +84,8 @@ Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t
       return fail(error, Code::token_out_of_range, 0, {}, token, s.plan->vocab_size);
     }
   }
-  const uint32_t context = s.plan->options.context;
-  if (tokens.size() > context - position) {
-    return fail(error, Code::context_full, 0, {}, position + uint64_t{tokens.size()}, context);
+  if (s.on_full != OnFull::slide && tokens.size() > s.plan->options.context - position) {
+    return full(s, position + uint64_t{tokens.size()}, error);
   }
   return {};
 }
@@ -92,13 +99,25 @@ bool is_stop_token(const Model& model, uint32_t token) {
   return false;
 }
 
+Status check_sampling(const Sampling& sampling, Error* error) {
+  if (!(sampling.temperature >= 0.0f && sampling.temperature <= 1000.0f)) {
+    return fail(error, Code::bad_argument, 0, "temperature (not 0..1000)", 0, 1000);
+  }
+  if (!(sampling.top_p >= 0.0f && sampling.top_p <= 1.0f)) {
+    return fail(error, Code::bad_argument, 0, "top_p (not 0..1)", 0, 1);
+  }
+  return {};
+}
+
 Status evaluate(const Stepper& s, std::span<const uint32_t> tokens, Sequence* sequence,
                 Error* error) {
   NBL_TRY(check_tokens(s, tokens, sequence->position, error));
   const bool all_rows = s.plan->options.logits == LogitsMode::all;
   while (!tokens.empty()) {
-    const uint32_t count =
-        static_cast<uint32_t>(min_of<size_t>(tokens.size(), s.plan->options.prefill_chunk));
+    if (sequence->position == s.plan->options.context) NBL_TRY(slide(s, sequence, error));
+    const uint32_t room = s.plan->options.context - sequence->position;
+    const uint32_t count = static_cast<uint32_t>(
+        min_of<size_t>(tokens.size(), min_of(s.plan->options.prefill_chunk, room)));
     const PhaseCommands& phase = count == 1 ? s.recording->decode : s.recording->prefill;
     NBL_TRY(run(s, phase, tokens.first(count), 1, sequence, error));
     sequence->position += count;
@@ -115,11 +134,13 @@ Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequ
   if (out.empty()) return fail(error, Code::no_tokens, 0, {});
   if (!sequence->has_next) return fail(error, Code::nothing_evaluated, 0, {});
   const uint32_t context = s.plan->options.context;
-  if (sequence->position >= context) {
-    return fail(error, Code::context_full, 0, {}, uint64_t{sequence->position} + 1, context);
+  const bool slides = s.on_full == OnFull::slide;
+  if (sequence->position >= context && s.on_full == OnFull::error) {
+    return full(s, uint64_t{sequence->position} + 1, error);
   }
   uint32_t done = 0;
   while (done < out.size()) {
+    if (slides && sequence->position == context) NBL_TRY(slide(s, sequence, error));
     const uint32_t room = context - sequence->position;
     const uint32_t steps = static_cast<uint32_t>(
         min_of<size_t>(min_of(s.plan->options.max_burst, room), out.size() - done));

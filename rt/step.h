@@ -26,7 +26,12 @@ struct Sequence {
   uint32_t decode_positions = 0;
   uint32_t prefill_positions = 0;
   Sampling sampling;
+  uint64_t dropped = 0;        // positions that slides have dropped since position 0
+  uint32_t prefix_intact = 0;  // positions from 0 on that still hold the model's prefix
 };
+
+// What happens where the context has no room for a token that is to be evaluated.
+enum class OnFull : uint8_t { error, stop, slide };
 
 // Everything a step needs, borrowed from the engine.
 struct Stepper {
@@ -35,16 +40,22 @@ struct Stepper {
   const Device* device;
   const Recording* recording;
   uint32_t timeout_ms;
+  OnFull on_full;
 };
 
-// Runs the tokens from sequence->position on, in chunks, and samples the token after them.
+// Errors  bad_argument; NaN is refused too.
+Status check_sampling(const Sampling& sampling, Error* error);
+
+// Runs the tokens from sequence->position on, in chunks, and samples the token after them. With
+// OnFull::slide there is always room.
 // Errors  no_tokens, token_out_of_range, context_full (nothing ran); gpu_timeout, device_lost,
 //         vulkan_call (the engine is then of no more use).
 Status evaluate(const Stepper& stepper, std::span<const uint32_t> tokens, Sequence* sequence,
                 Error* error);
 
 // Evaluates sequence->next and what follows from it, up to `out.size()` tokens, writing each before
-// it is evaluated; ends early after a stop token or where the context is full.
+// it is evaluated; ends early after a stop token or where the context is full (OnFull::slide:
+// never). Where there is no room for even one: with OnFull::stop *count = 0, else an error.
 // Errors  nothing_evaluated, context_full, and the device's.
 Status generate(const Stepper& stepper, std::span<uint32_t> out, uint32_t* count,
                 Sequence* sequence, Error* error);

@@ -22,7 +22,9 @@ PhaseBuilder::PhaseBuilder(const Model& model, const Plan& plan, uint32_t tokens
       rows_(tokens),
       value_count_(model.tensor_count()) {}
 
-Status PhaseBuilder::build(Error* error) {
+Status PhaseBuilder::build(PhaseKind kind, Error* error) {
+  if (kind == PhaseKind::window) return build_window(error);
+  if (kind == PhaseKind::slide) return build_slide(error);
   for (uint32_t i = 0; i < model_.op_count(); ++i) {
     op_index_ = i;
     const Op op = model_.op(i);

@@ -6,6 +6,9 @@
 
 namespace nbl {
 
+// A step of the graph; rows of the caches to and from the window; and to earlier positions.
+enum class PhaseKind : uint8_t { step, prefill_step, window, slide };
+
 // Builds one phase. With empty spans it only counts, which is how storage is sized.
 //
 // Shapes   values: at least value_count() of a counting run; the first tensor_count ones stand for
@@ -16,8 +19,8 @@ class PhaseBuilder {
   PhaseBuilder(const Model& model, const Plan& plan, uint32_t tokens,
                std::span<Dispatch> dispatches, std::span<Value> values);
 
-  // Errors  device_limit, or what a kernel's contract says.
-  Status build(Error* error);
+  // Errors  device_limit, or what a kernel's contract says; cannot_slide.
+  Status build(PhaseKind kind, Error* error);
 
   uint32_t dispatch_count() const { return dispatch_count_; }
   uint32_t value_count() const { return value_count_; }
@@ -58,6 +61,9 @@ class PhaseBuilder {
   Status add_rope_cache(const Op& op, Error* error);
   Status add_sdpa(const Op& op, Error* error);
   Status add_sdpa_token(const Op& rope, const Op& sdpa, Error* error);
+  Status build_window(Error* error);
+  Status build_slide(Error* error);
+  Status find_rotation(const Op& update, Op* rotation, Error* error) const;
   bool joins_sdpa(uint32_t index, const Op& rope) const;
   Status add_elementwise(const Op& op, Error* error);
   Status add_copy(const Op& op, Error* error);

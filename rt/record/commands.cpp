@@ -101,6 +101,11 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
     fn.CmdDispatch(c.run, d.call.grid[0], d.call.grid[1], d.call.grid[2]);
     write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 2 * i + 2);
   }
+  // Rows of caches are read by the host where they are written.
+  if (c.end == VK_NULL_HANDLE) {
+    barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
+            VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+  }
   NBL_VK(device, error, EndCommandBuffer, c.run);
   return {};
 }
@@ -135,18 +140,28 @@ Status make_commands(const Plan& plan, const Device& device, const RecordOptions
   NBL_VK(device, error, CreateFence, device.device, &fence, &device.host, &out->fence);
   NBL_TRY(make_buffer(device, out->command_pool, &out->begin, error));
   NBL_TRY(make_phase(plan.decode, device, options, out->command_pool, &out->decode, error));
-  if (plan.prefill.dispatches.empty()) return {};
-  return make_phase(plan.prefill, device, options, out->command_pool, &out->prefill, error);
+  if (!plan.prefill.dispatches.empty()) {
+    NBL_TRY(make_phase(plan.prefill, device, options, out->command_pool, &out->prefill, error));
+  }
+  NBL_TRY(make_buffer(device, out->command_pool, &out->window.run, error));
+  if (plan.slide.dispatches.empty()) return {};
+  return make_buffer(device, out->command_pool, &out->slide.run, error);
 }
 
 Status record_commands(const Plan& plan, const Device& device, Recording* out, Error* error) {
   NBL_TRY(record_begin(plan, device, *out, error));
   NBL_TRY(record_run(plan.decode, device, *out, 0, out->decode, error));
   NBL_TRY(record_end(plan, plan.decode, device, *out, out->decode, error));
-  if (plan.prefill.dispatches.empty()) return {};
-  const uint32_t decoded = static_cast<uint32_t>(plan.decode.dispatches.size());
-  NBL_TRY(record_run(plan.prefill, device, *out, decoded, out->prefill, error));
-  return record_end(plan, plan.prefill, device, *out, out->prefill, error);
+  uint32_t first = static_cast<uint32_t>(plan.decode.dispatches.size());
+  if (!plan.prefill.dispatches.empty()) {
+    NBL_TRY(record_run(plan.prefill, device, *out, first, out->prefill, error));
+    NBL_TRY(record_end(plan, plan.prefill, device, *out, out->prefill, error));
+    first += static_cast<uint32_t>(plan.prefill.dispatches.size());
+  }
+  NBL_TRY(record_run(plan.window, device, *out, first, out->window, error));
+  first += static_cast<uint32_t>(plan.window.dispatches.size());
+  if (plan.slide.dispatches.empty()) return {};
+  return record_run(plan.slide, device, *out, first, out->slide, error);
 }
 
 }  // namespace nbl

@@ -207,7 +207,7 @@ VkPipeline find_pipeline(const Recording& recording, const KernelCall& call) {
 }
 
 Status make_layouts(const Plan& plan, const Device& device, Recording* out, Error* error) {
-  for (const Phase* phase : {&plan.decode, &plan.prefill}) {
+  for (const Phase* phase : {&plan.decode, &plan.prefill, &plan.window, &plan.slide}) {
     for (const Dispatch& dispatch : phase->dispatches) {
       if (find_layout(*out, dispatch) != nullptr) continue;
       NBL_ASSERT(out->layout_count < kMaxLayouts);
@@ -223,8 +223,8 @@ Status make_layouts(const Plan& plan, const Device& device, Recording* out, Erro
 Status make_pipelines(const Plan& plan, const Device& device, const CacheHooks& hooks,
                       std::span<std::byte> cache_blob, Recording* out, Error* error) {
   NBL_TRY(open_cache(device, hooks, cache_blob, out, error));
-  NBL_TRY(make_pipelines_of(plan.decode, device, out, error));
-  NBL_TRY(make_pipelines_of(plan.prefill, device, out, error));
+  for (const Phase* phase : {&plan.decode, &plan.prefill, &plan.window, &plan.slide})
+    NBL_TRY(make_pipelines_of(*phase, device, out, error));
   store_cache(device, hooks, cache_blob, *out);
   return {};
 }
@@ -232,7 +232,7 @@ Status make_pipelines(const Plan& plan, const Device& device, const CacheHooks& 
 Status make_sets(const Plan& plan, const Device& device, Recording* out, Error* error) {
   uint32_t buffers = 0;
   uint32_t images = 0;
-  for (const Phase* phase : {&plan.decode, &plan.prefill}) {
+  for (const Phase* phase : {&plan.decode, &plan.prefill, &plan.window, &plan.slide}) {
     for (const Dispatch& dispatch : phase->dispatches) {
       const uint32_t textures = static_cast<uint32_t>(__builtin_popcount(images_of(dispatch)));
       images += textures;
@@ -248,9 +248,12 @@ Status make_sets(const Plan& plan, const Device& device, Recording* out, Error* 
   info.pPoolSizes = sizes;
   NBL_VK(device, error, CreateDescriptorPool, device.device, &info, &device.host,
          &out->descriptor_pool);
-  NBL_TRY(make_sets_of(plan.decode, device, 0, out, error));
-  const uint32_t decoded = static_cast<uint32_t>(plan.decode.dispatches.size());
-  return make_sets_of(plan.prefill, device, decoded, out, error);
+  uint32_t first = 0;
+  for (const Phase* phase : {&plan.decode, &plan.prefill, &plan.window, &plan.slide}) {
+    NBL_TRY(make_sets_of(*phase, device, first, out, error));
+    first += static_cast<uint32_t>(phase->dispatches.size());
+  }
+  return {};
 }
 
 }  // namespace nbl

@@ -108,6 +108,8 @@ TestEngine::TestEngine(std::span<const std::byte> model, const EngineOptions& op
   config_.cache_load = options.cache_load;
   config_.cache_store = options.cache_store;
   config_.user = options.user;
+  config_.on_full = options.on_full;
+  config_.sink_tokens = options.sink_tokens;
   nbl_error error = {};
   {
     const AlignedBlock probe(kProbeBytes, kArenaAlignBytes);
@@ -173,6 +175,20 @@ uint32_t TestEngine::next_token() const {
 void TestEngine::rewind(uint32_t position) {
   nbl_error error = {};
   check(nbl_rewind(engine_, position, &error), error);
+}
+
+std::vector<std::byte> TestEngine::save_state() {
+  std::vector<std::byte> state(nbl_state_bytes(engine_));
+  size_t bytes = 0;
+  nbl_error error = {};
+  check(nbl_save_state(engine_, state.data(), state.size(), &bytes, &error), error);
+  if (bytes != state.size()) throw std::runtime_error("the state has another size than announced");
+  return state;
+}
+
+void TestEngine::load_state(std::span<const std::byte> state) {
+  nbl_error error = {};
+  check(nbl_load_state(engine_, state.data(), state.size(), &error), error);
 }
 
 std::vector<std::vector<float>> TestEngine::logits() {

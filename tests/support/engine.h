@@ -49,6 +49,8 @@ struct EngineOptions {
   nbl_cache_load_fn cache_load = nullptr;
   nbl_cache_store_fn cache_store = nullptr;
   void* user = nullptr;
+  uint32_t on_full = NBL_ON_FULL_ERROR;
+  uint32_t sink_tokens = 0;
   nbl_get_instance_proc_addr vulkan = nullptr;  // null: vulkan_entry()
 };
 
@@ -97,6 +99,8 @@ class TestEngine {
   uint32_t next_token() const;
   uint32_t position() const { return nbl_position(engine_); }
   void rewind(uint32_t position);
+  std::vector<std::byte> save_state();
+  void load_state(std::span<const std::byte> state);
 
   // The rows of the last evaluation.
   std::vector<std::vector<float>> logits();

@@ -48,6 +48,10 @@ class Interpreter {
   // Forgets everything from `position` on.
   void rewind(uint32_t position);
 
+  // Drops the `shift` positions behind the first `sinks`: what follows moves up, and its keys are
+  // turned back by as many positions. They are not rounded again.
+  void slide(uint32_t sinks, uint32_t shift);
+
   // Changes what is written to the caches by up to this fraction before it is rounded, and
   // activations before they are rounded to int8: for finding out how much a result depends on
   // entries that round to the other side.
@@ -82,6 +86,7 @@ class Interpreter {
   void softmax(const fb::Op& op);
   void write_cache(const double* rows, int32_t cache);
   // Turns `heads` heads in place.
+  void drop_rows(int32_t cache, uint32_t sinks, uint32_t shift, const fb::Op* rope);
   void rotate(const fb::Op& op, const Matrix& table, uint32_t heads, double* x) const;
   const std::vector<double>& input(const fb::Op& op, uint32_t slot) const;
   std::vector<double>& output(const fb::Op& op, uint32_t slot);

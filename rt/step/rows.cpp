@@ -1,0 +1,79 @@
+#include "rt/step/rows.h"
+
+#include <cstring>
+
+#include "rt/base/checked.h"
+#include "spirv/cache_rows.push.h"
+#include "spirv/step_state.h"
+
+namespace nbl {
+namespace {
+
+std::byte* mapped(const Stepper& s, const Region& place) {
+  return s.recording->blocks[place.block].mapped + place.offset;
+}
+
+// Runs a phase for `count` positions from `position` on.
+Status run(const Stepper& s, const PhaseCommands& phase, uint32_t position, uint32_t count,
+           bool load, Error* error) {
+  uint32_t words[STEP_TOKENS] = {};
+  words[STEP_INPUT_POS] = position;
+  words[STEP_TOKEN_COUNT] = count;
+  words[STEP_ROWS_LOAD] = load ? 1 : 0;
+  memcpy(mapped(s, s.plan->io_step), words, sizeof words);
+  const DeviceBlock& block = s.recording->blocks[s.plan->io_step.block];
+  NBL_TRY(flush_block(*s.device, block, error));
+  const VkCommandBuffer buffers[] = {s.recording->begin, phase.run};
+  NBL_TRY(submit_and_wait(*s.device, buffers, s.recording->fence, s.timeout_ms,
+                          "moving rows of the caches", error));
+  return invalidate_block(*s.device, block, error);
+}
+
+// Calls work(position, bytes) for as many rows as the window holds, until all are through.
+template <typename Bytes, typename Work>
+Status for_each_window(const Stepper& s, uint32_t position, Bytes rows, const Work& work) {
+  while (!rows.empty()) {
+    const Bytes some = rows.first(min_of<size_t>(rows.size(), s.plan->io_window.bytes));
+    NBL_TRY(work(position, some));
+    position += static_cast<uint32_t>(some.size() / s.plan->row_bytes);
+    rows = rows.subspan(some.size());
+  }
+  return {};
+}
+
+}  // namespace
+
+Status save_rows(const Stepper& s, uint32_t position, std::span<std::byte> rows, Error* error) {
+  return for_each_window(s, position, rows, [&](uint32_t at, std::span<std::byte> some) -> Status {
+    const uint32_t count = static_cast<uint32_t>(some.size() / s.plan->row_bytes);
+    NBL_TRY(run(s, s.recording->window, at, count, false, error));
+    memcpy(some.data(), mapped(s, s.plan->io_window), some.size());
+    return {};
+  });
+}
+
+Status load_rows(const Stepper& s, uint32_t position, std::span<const std::byte> rows,
+                 Error* error) {
+  return for_each_window(
+      s, position, rows, [&](uint32_t at, std::span<const std::byte> some) -> Status {
+        const uint32_t count = static_cast<uint32_t>(some.size() / s.plan->row_bytes);
+        memcpy(mapped(s, s.plan->io_window), some.data(), some.size());
+        return run(s, s.recording->window, at, count, true, error);
+      });
+}
+
+Status slide(const Stepper& s, Sequence* sequence, Error* error) {
+  const uint32_t shift = s.plan->shift;
+  const uint32_t end = sequence->position - shift;
+  // A step's rows come from behind all that it writes, and are what the one before has left alone.
+  for (uint32_t at = s.plan->options.sinks; at < end; at += s.plan->slide.tokens) {
+    const uint32_t count = min_of(s.plan->slide.tokens, end - at);
+    NBL_TRY(run(s, s.recording->slide, at, count, false, error));
+  }
+  sequence->position = end;
+  sequence->dropped += shift;
+  sequence->prefix_intact = min_of(sequence->prefix_intact, s.plan->options.sinks);
+  return {};
+}
+
+}  // namespace nbl
