@@ -33,6 +33,19 @@ struct TokenizeOptions {
 // __ggml_vocab_test__; a file without it is one text.
 void run_tokenize(const TokenizeOptions& options);
 
+struct PrefixOptions {
+  std::filesystem::path input;
+  std::filesystem::path output;
+  std::string text;
+  std::filesystem::path file;
+  std::string tokens;   // ids separated by commas
+  int32_t device = -1;  // -1: the first that fits
+};
+
+// Runs a text on a Vulkan device of this machine and writes the model with what its caches hold
+// then.
+void run_prefix(const PrefixOptions& options);
+
 struct PerplexityOptions {
   std::filesystem::path input;
   std::filesystem::path text;

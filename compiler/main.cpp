@@ -31,6 +31,8 @@ const char* const kExamples =
     "      What torch.export.save of PyTorch writes, with quantized weights or without.\n"
     "  nibblec inspect model.nbl --board rpi5\n"
     "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
+    "  nibblec prefix model.nbl -o assistant.nbl --file system_prompt.txt\n"
+    "      The model, started after a text that no device has to read again.\n"
     "  nibblec tokenize model.nbl --file texts.txt\n"
     "      The token ids of texts, as the device computes them.\n"
     "  nibblec perplexity stories260K.bin --tokenizer tok512.bin --text story.txt\n"
@@ -175,6 +177,19 @@ void add_tokenize(CLI::App* app, TokenizeOptions* options) {
                 "Control tokens written in the text, such as <|eot_id|>, stand for themselves");
 }
 
+void add_prefix(CLI::App* app, PrefixOptions* options) {
+  app->add_option("input", options->input, "Model file (.nbl)")->required();
+  app->add_option("-o,--output", options->output, "Model file to write")->required();
+  auto* source = app->add_option_group("prefix", "The text, one of");
+  source->add_option("--text", options->text, "Text that every run starts after");
+  source->add_option("--file", options->file, "File with the text")->check(CLI::ExistingFile);
+  source->add_option("--tokens", options->tokens, "Token ids, as 1,2,3; nothing is put in front");
+  source->require_option(1);
+  app->add_option("--device", options->device,
+                  "Vulkan device that runs it, counted from 0; default: first that fits")
+      ->check(CLI::Range(0, 1 << 16));
+}
+
 int run(int argc, char** argv) {
   CLI::App app("nibblec compiles 4-bit language models for the nibble runtime.", "nibblec");
   app.footer(kExamples);
@@ -190,6 +205,10 @@ int run(int argc, char** argv) {
       app.add_subcommand("perplexity", "Compare float32 and 4-bit weights on a text");
   CLI::App* tokenize =
       app.add_subcommand("tokenize", "Print the token ids of texts, as the device computes them");
+  PrefixOptions prefix_options;
+  CLI::App* prefix =
+      app.add_subcommand("prefix", "Put a text in front of whatever a model will be given");
+  add_prefix(prefix, &prefix_options);
   add_tokenize(tokenize, &tokenize_options);
   add_compile(compile, &compile_options, &no_fuse);
   add_inspect(inspect, &inspect_options);
@@ -206,6 +225,7 @@ int run(int argc, char** argv) {
   if (inspect->parsed()) run_inspect(inspect_options);
   if (perplexity->parsed()) run_perplexity(perplexity_options);
   if (tokenize->parsed()) run_tokenize(tokenize_options);
+  if (prefix->parsed()) run_prefix(prefix_options);
   return 0;
 }
 

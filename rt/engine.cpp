@@ -2,6 +2,7 @@
 
 #include "rt/load.h"
 #include "rt/plan/storage.h"
+#include "rt/step/rows.h"
 #include "rt/vk/host_memory.h"
 #include "rt/vk/image.h"
 
@@ -216,6 +217,7 @@ Status open_engine(const nbl_config& config, Engine** engine, Error* error) {
     }
     status = build(e, error);
   }
+  if (status.ok()) status = restart(e->stepper(), &e->sequence, error);
   if (!status.ok()) {
     if (e != nullptr) close_engine(e);
     return status;

@@ -131,6 +131,7 @@ Status load(std::span<const std::byte> file, Model* model, Error* error) {
   NBL_TRY(check_names(*root, error));
   const Model candidate(root, file);
   NBL_TRY(check_tensors(candidate, error));
+  NBL_TRY(check_prefix(candidate, error));
   NBL_TRY(check_ops(candidate, error));
   NBL_TRY(check_text(candidate, error));
   *model = candidate;
@@ -138,11 +139,13 @@ Status load(std::span<const std::byte> file, Model* model, Error* error) {
 }
 
 Status verify_hashes(const Model& model, Error* error) {
-  for (uint32_t i = 0; i < model.segment_count(); ++i) {
+  const fb::Model& root = *model.root();
+  const uint32_t count = model.segment_count();
+  for (uint32_t i = 0; i < count + (root.prefix() == nullptr ? 0 : 1); ++i) {
+    const fb::Segment* segment = i < count ? root.segments()->Get(i) : root.prefix()->rows();
     Sha256Digest digest{};
-    sha256(model.segment_bytes(i), &digest);
-    if (memcmp(digest.data(), model.segment(i).sha256, digest.size()) != 0) {
-      const fb::Segment* segment = model.root()->segments()->Get(i);
+    sha256(model.file().subspan(segment->offset(), segment->size()), &digest);
+    if (memcmp(digest.data(), segment->sha256()->data(), digest.size()) != 0) {
       const char* name = segment->name() == nullptr ? "a weight segment" : segment->name()->c_str();
       return fail(error, Code::bad_checksum, i, name);
     }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "rt/engine.h"
+#include "rt/step/rows.h"
 #include "rt/step/state.h"
 #include "rt/text/detokenize.h"
 #include "rt/text/encode.h"
@@ -166,6 +167,19 @@ nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error) {
     sequence.logits_rows = 0;
     return {};
   });
+}
+
+uint32_t nbl_prefix_length(const nbl_engine* engine) {
+  return engine == nullptr ? 0 : static_cast<uint32_t>(engine->model.prefix().size());
+}
+
+const uint32_t* nbl_prefix_tokens(const nbl_engine* engine) {
+  return engine == nullptr ? nullptr : engine->model.prefix().data();
+}
+
+nbl_status nbl_restart(nbl_engine* engine, nbl_error* error) {
+  return run(engine, error,
+             [&](Error* facts) { return restart(engine->stepper(), &engine->sequence, facts); });
 }
 
 uint64_t nbl_state_bytes(const nbl_engine* engine) {

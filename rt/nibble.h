@@ -190,6 +190,18 @@ nbl_status nbl_generate(nbl_engine* engine, uint32_t limit, uint32_t* tokens, ui
 uint32_t nbl_position(const nbl_engine* engine);
 nbl_status nbl_rewind(nbl_engine* engine, uint32_t position, nbl_error* error);
 
+/* A model may come with a prefix (nibblec prefix): a text that it has read before, whose rows in
+ * the caches are part of the file. nbl_open() copies them, and the engine starts at position
+ * nbl_prefix_length() as if the prefix's tokens had been evaluated: what is evaluated next
+ * continues them. 0 and NULL: there is none. The tokens are the model's own. nbl_rewind() takes the
+ * prefix as any other tokens: back to nbl_prefix_length() costs nothing, and positions below it can
+ * be gone back to as well. nbl_restart() is the way back from anywhere, also where the prefix was
+ * overwritten or a slide has dropped some of it: everything is as after nbl_open(), sampling
+ * parameters aside. Its rows are copied again where they have to be. */
+uint32_t nbl_prefix_length(const nbl_engine* engine);
+const uint32_t* nbl_prefix_tokens(const nbl_engine* engine);
+nbl_status nbl_restart(nbl_engine* engine, nbl_error* error);
+
 /* The sequence as bytes, to go on from later: caches at the positions in use, the token sampled
  * last, sampling parameters. Continuing gives the tokens that it would have given. It can be loaded
  * into any engine of the same model file, on any device, whose context has room for its positions;

@@ -75,6 +75,18 @@ class Engine {
   nbl_status rewind(uint32_t position, nbl_error* error = nullptr) {
     return nbl_rewind(engine_, position, error);
   }
+  // The tokens that the model starts after.
+  std::span<const uint32_t> prefix() const {
+    return {nbl_prefix_tokens(engine_), nbl_prefix_length(engine_)};
+  }
+  nbl_status restart(nbl_error* error = nullptr) { return nbl_restart(engine_, error); }
+  uint64_t state_bytes() const { return nbl_state_bytes(engine_); }
+  nbl_status save_state(std::span<std::byte> state, size_t* bytes, nbl_error* error = nullptr) {
+    return nbl_save_state(engine_, state.data(), state.size(), bytes, error);
+  }
+  nbl_status load_state(std::span<const std::byte> state, nbl_error* error = nullptr) {
+    return nbl_load_state(engine_, state.data(), state.size(), error);
+  }
   nbl_status logits(std::span<float> logits, uint32_t* rows, nbl_error* error = nullptr) {
     return nbl_logits(engine_, logits.data(), logits.size(), rows, error);
   }

@@ -64,11 +64,11 @@ bool importable(const Model& model, const Plan& plan) {
 // What rows of the caches are and how many of them move in one step.
 Status settle_rows(const Model& model, Plan* plan, Error* error) {
   PlanOptions* o = &plan->options;
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
-    const Tensor t = model.tensor(i);
-    if (t.role == Role::state) bytes += state_bytes(t, 1);
+  if (model.prefix().size() > o->context) {
+    return fail(error, Code::state_too_long, 0, "the model's prefix", model.prefix().size(),
+                o->context);
   }
+  const uint64_t bytes = model.position_bytes();
   if (bytes > kMaxBlockBytes) {
     return fail(error, Code::device_limit, 0, "a position of all caches", bytes, kMaxBlockBytes);
   }

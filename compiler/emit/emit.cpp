@@ -7,7 +7,6 @@
 #include "compiler/error.h"
 #include "rt/base/checked.h"
 #include "rt/base/crc32.h"
-#include "rt/model/file.h"
 
 namespace nbl::compiler {
 namespace {
@@ -129,7 +128,9 @@ std::vector<SharedSegment> count_readers(const GraphBuffer& model) {
   return segments;
 }
 
-FileHeader header_for(std::span<const std::byte> graph, uint64_t file_bytes) {
+}  // namespace
+
+FileHeader file_header(std::span<const std::byte> graph, uint64_t file_bytes) {
   FileHeader header{};
   std::memcpy(header.magic, kFileMagic, sizeof kFileMagic);
   header.version = kFileVersion;
@@ -142,8 +143,6 @@ FileHeader header_for(std::span<const std::byte> graph, uint64_t file_bytes) {
       crc32(std::as_bytes(std::span(&header, 1)).first(offsetof(FileHeader, header_crc32)));
   return header;
 }
-
-}  // namespace
 
 EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOptions& options,
                 const std::filesystem::path& path) {
@@ -170,7 +169,7 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
   // Whole pages, so that the last segment can be imported where it lies.
   const uint64_t file_bytes = align_up(segments.end(), kSegmentAlignBytes);
   file.resize(file_bytes);
-  const FileHeader header = header_for(bytes, file_bytes);
+  const FileHeader header = file_header(bytes, file_bytes);
   file.write_at(0, std::as_bytes(std::span(&header, 1)));
   file.write_at(sizeof header, bytes);
   file.commit();

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "compiler/emit/graph_buffer.h"
 #include "compiler/graph/graph.h"
 #include "compiler/quantize/q4.h"
+#include "rt/model/file.h"
 
 namespace nbl::compiler {
 
@@ -37,6 +39,9 @@ struct EmitReport {
   size_t segment_count = 0;
   Q4Error quantization = {};
 };
+
+// The header of a file whose graph follows it.
+FileHeader file_header(std::span<const std::byte> graph, uint64_t file_bytes);
 
 // Writes the model: quantizes the weights one at a time, so that no more than one of them is in
 // memory, stores equal segments once, and puts header and FlatBuffer in front.

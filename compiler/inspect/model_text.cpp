@@ -59,6 +59,14 @@ std::string attributes_of(const Op& op) {
   return text;
 }
 
+// The prefix's text, cut short.
+std::string text_of(const fb::Prefix& prefix) {
+  constexpr size_t kMostBytes = 60;
+  const std::string text = prefix.text() == nullptr ? "" : prefix.text()->str();
+  if (text.empty()) return "given as ids";
+  return text.size() <= kMostBytes ? text : text.substr(0, kMostBytes) + "...";
+}
+
 std::string summary(const Model& model) {
   std::string text = fmt::format("{} ({})\n", model.name(), model.architecture());
   text += fmt::format("  vocabulary     {}\n  context        {}\n  prefill chunk  {}\n",
@@ -69,6 +77,11 @@ std::string summary(const Model& model) {
                         : std::string("  tokenizer      none\n");
   text +=
       fmt::format("  file           {:.2f} MiB\n", static_cast<double>(model.file().size()) / kMiB);
+  if (const fb::Prefix* prefix = model.root()->prefix()) {
+    text +=
+        fmt::format("  prefix         {} tokens, {:.1f} KiB of caches: {}\n", model.prefix().size(),
+                    static_cast<double>(model.prefix_rows().size()) / 1024, text_of(*prefix));
+  }
   if (const auto* metadata = model.root()->metadata()) {
     for (const fb::KeyValue* entry : *metadata) {
       text += fmt::format("  {}: {}\n", entry->key()->c_str(), entry->value()->c_str());
@@ -172,6 +185,11 @@ nlohmann::json model_json(const Model& model) {
                          {"context_length", model.context_length()},
                          {"prefill_chunk", model.prefill_chunk()},
                          {"file_bytes", model.file().size()}};
+  if (const fb::Prefix* prefix = model.root()->prefix()) {
+    json["prefix"] = {{"tokens", std::vector(model.prefix().begin(), model.prefix().end())},
+                      {"bytes", model.prefix_rows().size()},
+                      {"text", prefix->text() == nullptr ? "" : prefix->text()->str()}};
+  }
   if (const auto* metadata = model.root()->metadata()) {
     for (const fb::KeyValue* entry : *metadata) {
       json["metadata"][entry->key()->str()] = entry->value()->str();

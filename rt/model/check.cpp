@@ -110,8 +110,9 @@ Status check_shape(const Tensor& t, uint32_t where, Error* error) {
 Status check_segments(const fb::Model& root, uint64_t first_byte, uint64_t file_bytes,
                       Error* error) {
   uint64_t end = first_byte;
-  for (uint32_t i = 0; i < root.segments()->size(); ++i) {
-    const fb::Segment* s = root.segments()->Get(i);
+  const uint32_t count = root.segments()->size();
+  for (uint32_t i = 0; i < count + (root.prefix() == nullptr ? 0 : 1); ++i) {
+    const fb::Segment* s = i < count ? root.segments()->Get(i) : root.prefix()->rows();
     if (s->sha256() == nullptr || s->sha256()->size() != 32) {
       return fail(error, Code::bad_segment, i, "its SHA-256 has not 32 bytes", i);
     }
@@ -167,6 +168,23 @@ Status check_names(const fb::Model& root, Error* error) {
     NBL_TRY(check_indices(*op->inputs(), kMaxOpInputs, tensors, view(op->name()), i, error));
     NBL_TRY(check_indices(*op->outputs(), kMaxOpOutputs, tensors, view(op->name()), i, error));
   }
+  return {};
+}
+
+Status check_prefix(const Model& model, Error* error) {
+  if (model.root()->prefix() == nullptr) return {};
+  const std::span<const uint32_t> tokens = model.prefix();
+  if (tokens.empty() || tokens.size() > model.context_length()) {
+    return fail(error, Code::bad_header, 0, "prefix", tokens.size(), model.context_length());
+  }
+  for (const uint32_t token : tokens) {
+    if (token >= model.vocab_size()) {
+      return fail(error, Code::bad_header, 0, "prefix token", token, model.vocab_size());
+    }
+  }
+  const uint64_t bytes = model.prefix_rows().size();
+  const uint64_t wanted = tokens.size() * model.position_bytes();
+  if (bytes != wanted) return fail(error, Code::bad_header, 0, "prefix size", bytes, wanted);
   return {};
 }
 

@@ -11,7 +11,7 @@
 
 namespace nbl {
 
-// Segments lie in the file, aligned, ascending and without overlap.
+// Segments, the prefix's rows behind them, lie in the file, aligned, ascending and without overlap.
 Status check_segments(const fb::Model& root, uint64_t first_byte, uint64_t file_bytes,
                       Error* error);
 
@@ -21,6 +21,10 @@ Status check_names(const fb::Model& root, Error* error);
 
 // Tensors have possible shapes, and weights have segments of exactly the size of their layout.
 Status check_tensors(const Model& model, Error* error);
+
+// The prefix, if there is one: its tokens are in the vocabulary and fit into the context, and its
+// rows are as many.
+Status check_prefix(const Model& model, Error* error);
 
 // True for ops that also work where a last_row linear has left one row: between it and sample there
 // are no others, and they read nothing from before it.

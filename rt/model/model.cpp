@@ -1,5 +1,6 @@
 #include "rt/model/model.h"
 
+#include "rt/model/cache.h"
 #include "schema_generated.h"
 
 namespace nbl {
@@ -132,6 +133,27 @@ std::span<const uint32_t> Model::stop_tokens() const {
   const auto* tokens = root_->stop_tokens();
   if (tokens == nullptr) return {};
   return {tokens->data(), tokens->size()};
+}
+
+uint64_t Model::position_bytes() const {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < tensor_count(); ++i) {
+    const Tensor t = tensor(i);
+    if (t.role == Role::state) bytes += uint64_t{t.shape[0]} * cache_row_bytes(t.dtype, t.shape[2]);
+  }
+  return bytes;
+}
+
+std::span<const uint32_t> Model::prefix() const {
+  const fb::Prefix* prefix = root_->prefix();
+  if (prefix == nullptr) return {};
+  return {prefix->tokens()->data(), prefix->tokens()->size()};
+}
+
+std::span<const std::byte> Model::prefix_rows() const {
+  if (root_->prefix() == nullptr) return {};
+  const fb::Segment* rows = root_->prefix()->rows();
+  return file_.subspan(rows->offset(), rows->size());
 }
 
 bool Model::tokenizer(TokenizerTables* tables) const {

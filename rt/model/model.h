@@ -172,6 +172,13 @@ class Model {
   uint32_t prefill_chunk() const;
   std::span<const uint32_t> stop_tokens() const;
 
+  // Bytes that all caches take at one position.
+  uint64_t position_bytes() const;
+  // The tokens that the model starts after, and the rows of the caches that they leave:
+  // position_bytes() for each. None where the model has no prefix.
+  std::span<const uint32_t> prefix() const;
+  std::span<const std::byte> prefix_rows() const;
+
   // False where the model has none; *tables is then untouched.
   bool tokenizer(TokenizerTables* tables) const;
 

@@ -62,6 +62,17 @@ Status load_rows(const Stepper& s, uint32_t position, std::span<const std::byte>
       });
 }
 
+Status restart(const Stepper& s, Sequence* sequence, Error* error) {
+  const uint32_t length = static_cast<uint32_t>(s.model->prefix().size());
+  if (sequence->prefix_intact < length) NBL_TRY(load_rows(s, 0, s.model->prefix_rows(), error));
+  sequence->position = length;
+  sequence->prefix_intact = length;
+  sequence->dropped = 0;
+  sequence->has_next = false;
+  sequence->logits_rows = 0;
+  return {};
+}
+
 Status slide(const Stepper& s, Sequence* sequence, Error* error) {
   const uint32_t shift = s.plan->shift;
   const uint32_t end = sequence->position - shift;

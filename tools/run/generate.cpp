@@ -20,14 +20,16 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-void evaluate_prompt(nibble::Engine& engine, std::span<const uint32_t> prompt, LogitsFile* logits) {
+void evaluate_prompt(nibble::Engine& engine, const Options& options,
+                     std::span<const uint32_t> prompt, LogitsFile* logits) {
   nbl_error error = {};
+  if (prompt.empty()) return;
   if (logits == nullptr) {
     check(engine.evaluate(prompt, &error), error);
     return;
   }
-  // Only the rows of the last chunk can be read: one chunk at a time.
-  const size_t chunk = engine.info().prefill_chunk;
+  // Only the rows of the last chunk can be read: one chunk at a time. A slide cuts chunks in two.
+  const size_t chunk = options.on_full == "slide" ? 1 : engine.info().prefill_chunk;
   for (size_t at = 0; at < prompt.size(); at += chunk) {
     check(engine.evaluate(prompt.subspan(at, std::min(chunk, prompt.size() - at)), &error), error);
     logits->append();
@@ -48,7 +50,7 @@ void generate_with_logits(nibble::Engine& engine, const Options& options, Logits
     }
     output.put({&token, 1});
     if (statistics.generated == options.generate) return;
-    if (engine.position() == context) {
+    if (engine.position() == context && options.on_full == "stop") {
       statistics.context_full = true;
       return;
     }
@@ -65,7 +67,7 @@ void generate(nibble::Engine& engine, const Options& options, Output& output,
   std::vector<uint32_t> tokens(info.max_burst);
   uint32_t burst = 1;
   while (statistics.generated < options.generate && interrupted == 0) {
-    if (engine.position() == info.context) {
+    if (engine.position() == info.context && options.on_full == "stop") {
       statistics.context_full = true;
       return;
     }

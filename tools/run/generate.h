@@ -29,7 +29,8 @@ struct Statistics {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start);
 
-void evaluate_prompt(nibble::Engine& engine, std::span<const uint32_t> prompt, LogitsFile* logits);
+void evaluate_prompt(nibble::Engine& engine, const Options& options,
+                     std::span<const uint32_t> prompt, LogitsFile* logits);
 
 // In bursts that grow until a call takes a tenth of a second; their size does not change the
 // tokens.

@@ -12,11 +12,11 @@
 #include "tools/common/engine_session.h"
 #include "tools/common/failure.h"
 #include "tools/common/mapped_file.h"
+#include "tools/run/context.h"
 #include "tools/run/generate.h"
 #include "tools/run/logits_file.h"
 #include "tools/run/options.h"
 #include "tools/run/output.h"
-#include "tools/run/prompt.h"
 
 namespace nbl::tools {
 namespace {
@@ -56,14 +56,16 @@ int run(const Options& options) {
 
   nbl_error error = {};
   check(engine.set_sampling(options.sampling, &error), error);
-  const std::vector<uint32_t> prompt = make_prompt(options, session);
+  std::optional<OutputFile> state_file;
+  if (!options.save_state.empty()) state_file.emplace("the state", options.save_state);
+  const std::vector<uint32_t> prompt = begin_sequence(options, session);
   statistics.prompt_count = static_cast<uint32_t>(prompt.size());
   std::optional<LogitsFile> logits;
   if (!options.logits.empty()) logits.emplace(options.logits, engine);
   Output output(options, session);
 
   const Clock::time_point prompt_start = Clock::now();
-  evaluate_prompt(engine, prompt, logits ? &*logits : nullptr);
+  evaluate_prompt(engine, options, prompt, logits ? &*logits : nullptr);
   statistics.prompt_seconds = seconds_since(prompt_start);
   output.prompt(prompt, !options.no_echo);
 
@@ -76,6 +78,7 @@ int run(const Options& options) {
   }
   statistics.decode_seconds = seconds_since(decode_start);
   output.finish();
+  if (state_file) save_state(session, &*state_file);
   if (statistics.context_full) {
     std::fprintf(stderr, "note: the context of %u positions is full after %u generated tokens\n",
                  engine.info().context, statistics.generated);
@@ -96,6 +99,8 @@ int main(int argc, char** argv) {
   nbl::tools::describe_options(app, options);
   try {
     app.parse(argc, argv);
+    for (const char* name : {"--temp", "--top-k", "--top-p", "--seed"})
+      options.samples |= app.count(name) > 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     std::fprintf(stderr, "nibble-run: %s\n", error.what());

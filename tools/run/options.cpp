@@ -2,6 +2,7 @@
 
 #include "tools/common/kernel_options.h"
 #include "tools/common/vulkan_loader.h"
+#include "tools/run/context.h"
 
 namespace nbl::tools {
 
@@ -54,6 +55,7 @@ void describe_options(CLI::App& app, Options& options) {
                  "[prompt + generated - 1][vocabulary]");
   app.add_option("--cache", options.cache,
                  "Pipeline cache file: read when there, written otherwise");
+  add_context_options(app, options);
   app.add_flag("-q,--quiet", options.quiet, "No statistics on standard error");
 }
 
@@ -70,6 +72,7 @@ nbl_config make_config(const Options& options, const MappedFile& model, CacheFil
   config.context = options.context;
   config.prefill_chunk = options.prefill_chunk;
   config.max_burst = options.burst;
+  configure_context(options, &config);
   config.logits = options.logits.empty() ? NBL_LOGITS_NONE : NBL_LOGITS_ALL;
   if (cache != nullptr) {
     config.cache_load = &CacheFile::load;

@@ -35,6 +35,11 @@ struct Options {
   bool quiet = false;
   std::string logits;
   std::string cache;
+  std::string load_state;
+  std::string save_state;
+  std::string on_full = "stop";
+  uint32_t sinks = 4;
+  bool samples = false;  // any option of sampling was given
 };
 
 // Adds every option to `app`, which writes into `options` when it parses.

@@ -28,15 +28,17 @@ std::vector<uint32_t> parse_tokens(const std::string& text) {
 
 }  // namespace
 
-std::vector<uint32_t> make_prompt(const Options& options, EngineSession& session) {
+std::vector<uint32_t> make_prompt(const Options& options, EngineSession& session, bool begins) {
   if (options.tokens) return parse_tokens(*options.tokens);
   if (session.engine().info().has_tokenizer == 0) {
     throw Failure("the model has no tokenizer: give token ids with --tokens");
   }
+  const uint32_t flags = (begins ? uint32_t{NBL_TOKENIZE_BOS} : 0) |
+                         (options.special ? uint32_t{NBL_TOKENIZE_SPECIAL} : 0);
   std::vector<uint32_t> tokens =
       session.tokenize(options.prompt_file.empty() ? options.prompt.value_or("")
                                                    : read_text_file(options.prompt_file),
-                       NBL_TOKENIZE_BOS | (options.special ? uint32_t{NBL_TOKENIZE_SPECIAL} : 0));
+                       flags);
   if (tokens.empty()) {
     throw Failure("the prompt is empty and the model has no token to begin with: give -p TEXT");
   }
