@@ -30,13 +30,17 @@ bool fatal(Code code) {
          code == Code::vulkan_call || code == Code::driver_pool_full;
 }
 
-Status check_alive(const nbl_engine* engine, Error* error) {
-  if (engine == nullptr) return fail(error, Code::missing_argument, 0, "engine");
-  if (engine->dead) return fail(error, Code::engine_dead, 0, engine->dead_call);
-  return {};
-}
+using Work = Status (*)(const void* context, Error* error);
 
-nbl_status finish(nbl_engine* engine, Status status, const Error& error, nbl_error* out) {
+nbl_status run_on(nbl_engine* engine, nbl_error* out, Work work, const void* context) {
+  Error error;
+  if (engine == nullptr) {
+    return report(fail(&error, Code::missing_argument, 0, "engine"), error, out);
+  }
+  if (engine->dead) {
+    return report(fail(&error, Code::engine_dead, 0, engine->dead_call), error, out);
+  }
+  const Status status = work(context, &error);
   if (fatal(status.code())) {
     engine->dead = true;
     memcpy(engine->dead_call, error.name, sizeof engine->dead_call);
@@ -45,12 +49,12 @@ nbl_status finish(nbl_engine* engine, Status status, const Error& error, nbl_err
 }
 
 // Runs `work` unless the engine is dead, and lets it die of a device error.
-template <typename Work>
-nbl_status run(nbl_engine* engine, nbl_error* out, const Work& work) {
-  Error error;
-  Status status = check_alive(engine, &error);
-  if (status.ok()) status = work(&error);
-  return finish(engine, status, error, out);
+template <typename Lambda>
+nbl_status run(nbl_engine* engine, nbl_error* out, const Lambda& work) {
+  const Work call = [](const void* context, Error* error) -> Status {
+    return (*static_cast<const Lambda*>(context))(error);
+  };
+  return run_on(engine, out, call, &work);
 }
 
 nbl_status missing(const char* name, nbl_error* out) {

@@ -205,8 +205,8 @@ nbl_status nbl_restart(nbl_engine* engine, nbl_error* error);
 /* The sequence as bytes, to go on from later: caches at the positions in use, the token sampled
  * last, sampling parameters. Continuing gives the tokens that it would have given. It can be loaded
  * into any engine of the same model file, on any device, whose context has room for its positions;
- * docs/format.md has the bytes. nbl_state_bytes() is the size now. Nothing but nbl_logits() is
- * lost by loading. Bytes behind the state are ignored. Errors: output_too_small; bad_state,
+ * docs/format.md has the bytes. nbl_state_bytes() is the size now. After loading there are no
+ * logits to be read. Bytes behind the state are ignored. Errors: output_too_small; bad_state,
  * state_truncated, state_damaged, state_of_other_cache, state_of_other_model, state_too_long, which
  * all leave the engine as it was. */
 uint64_t nbl_state_bytes(const nbl_engine* engine);

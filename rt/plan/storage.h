@@ -21,30 +21,29 @@ class Storage {
 
   template <typename T>
   Status persistent(uint64_t count, std::span<T>* out, Error* error) {
-    bytes_ += storage_bytes<T>(count);
-    if (arena_ == nullptr) return {};
-    std::span<std::byte> raw;
-    NBL_TRY(arena_->take(storage_bytes<T>(count), kStorageAlign, &raw, error, "the plan"));
-    *out = build<T>(raw, count);
+    std::byte* raw = nullptr;
+    NBL_TRY(take(storage_bytes<T>(count), false, &raw, error));
+    if (raw != nullptr) *out = build<T>(raw, count);
     return {};
   }
 
   template <typename T>
   Status setup(uint64_t count, std::span<T>* out, Error* error) {
-    bytes_ += storage_bytes<T>(count);
-    if (arena_ == nullptr) return {};
-    std::span<std::byte> raw;
-    NBL_TRY(arena_->take_setup(storage_bytes<T>(count), kStorageAlign, &raw, error, "planning"));
-    *out = build<T>(raw, count);
+    std::byte* raw = nullptr;
+    NBL_TRY(take(storage_bytes<T>(count), true, &raw, error));
+    if (raw != nullptr) *out = build<T>(raw, count);
     return {};
   }
 
   uint64_t bytes() const { return bytes_; }
 
  private:
+  // What all types have in common. Without an arena *out stays as it is.
+  Status take(uint64_t bytes, bool setup, std::byte** out, Error* error);
+
   template <typename T>
-  static std::span<T> build(std::span<std::byte> raw, uint64_t count) {
-    T* first = reinterpret_cast<T*>(raw.data());
+  static std::span<T> build(std::byte* raw, uint64_t count) {
+    T* first = reinterpret_cast<T*>(raw);
     for (uint64_t i = 0; i < count; ++i)
       ::new (Place{first + i}) T();
     return {first, count};

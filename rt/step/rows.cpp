@@ -29,14 +29,18 @@ Status run(const Stepper& s, const PhaseCommands& phase, uint32_t position, uint
   return invalidate_block(*s.device, block, error);
 }
 
-// Calls work(position, bytes) for as many rows as the window holds, until all are through.
-template <typename Bytes, typename Work>
-Status for_each_window(const Stepper& s, uint32_t position, Bytes rows, const Work& work) {
-  while (!rows.empty()) {
-    const Bytes some = rows.first(min_of<size_t>(rows.size(), s.plan->io_window.bytes));
-    NBL_TRY(work(position, some));
-    position += static_cast<uint32_t>(some.size() / s.plan->row_bytes);
-    rows = rows.subspan(some.size());
+// As many rows at a time as the window holds. One of `out` and `in` is null.
+Status move_rows(const Stepper& s, uint32_t position, std::byte* out, const std::byte* in,
+                 uint64_t bytes, Error* error) {
+  std::byte* const window = mapped(s, s.plan->io_window);
+  for (uint64_t done = 0; done < bytes;) {
+    const uint64_t some = min_of(bytes - done, s.plan->io_window.bytes);
+    const uint32_t count = static_cast<uint32_t>(some / s.plan->row_bytes);
+    if (in != nullptr) memcpy(window, in + done, some);
+    NBL_TRY(run(s, s.recording->window, position, count, in != nullptr, error));
+    if (out != nullptr) memcpy(out + done, window, some);
+    position += count;
+    done += some;
   }
   return {};
 }
@@ -44,22 +48,12 @@ Status for_each_window(const Stepper& s, uint32_t position, Bytes rows, const Wo
 }  // namespace
 
 Status save_rows(const Stepper& s, uint32_t position, std::span<std::byte> rows, Error* error) {
-  return for_each_window(s, position, rows, [&](uint32_t at, std::span<std::byte> some) -> Status {
-    const uint32_t count = static_cast<uint32_t>(some.size() / s.plan->row_bytes);
-    NBL_TRY(run(s, s.recording->window, at, count, false, error));
-    memcpy(some.data(), mapped(s, s.plan->io_window), some.size());
-    return {};
-  });
+  return move_rows(s, position, rows.data(), nullptr, rows.size(), error);
 }
 
 Status load_rows(const Stepper& s, uint32_t position, std::span<const std::byte> rows,
                  Error* error) {
-  return for_each_window(
-      s, position, rows, [&](uint32_t at, std::span<const std::byte> some) -> Status {
-        const uint32_t count = static_cast<uint32_t>(some.size() / s.plan->row_bytes);
-        memcpy(mapped(s, s.plan->io_window), some.data(), some.size());
-        return run(s, s.recording->window, at, count, true, error);
-      });
+  return move_rows(s, position, nullptr, rows.data(), rows.size(), error);
 }
 
 Status restart(const Stepper& s, Sequence* sequence, Error* error) {
