@@ -170,6 +170,7 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   alignas(8) char scratch[4096];
   static float logits[400 * 64];
   static nbl_timing timings[256];
+  static char state[65536];
   EXPECT_EQ(own_calls_of([&] {
               status |= nbl_set_sampling(engine, &sampling, &error);
               while (steps < 200) {
@@ -180,6 +181,8 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
                 status |= nbl_evaluate(engine, prompt, 11, &error);
                 status |= nbl_logits(engine, logits, std::size(logits), &rows, &error);
                 status |= nbl_generate(engine, 40, tokens, &count, &error);
+                status |= nbl_save_state(engine, state, sizeof state, &length, &error);
+                status |= nbl_load_state(engine, state, length, &error);
                 status |= nbl_timings(engine, 0, timings, 256, &timed, &error);
                 status |= nbl_tokenize(engine, "once more", 9, 1, scratch, sizeof scratch, tokens,
                                        40, &length, &error);

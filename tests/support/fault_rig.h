@@ -49,6 +49,8 @@ inline nbl_config fault_config(const AlignedBytes& model) {
   config.model_bytes = model.size;
   config.max_burst = 4;
   config.timeout_ms = 20000;
+  config.context = 24;  // so that short_story() has to slide
+  config.on_full = NBL_ON_FULL_SLIDE;
   return config;
 }
 
@@ -66,15 +68,24 @@ inline nbl_status give_arena(nbl_config* config, ExactBytes* arena, nbl_memory* 
   return 0;
 }
 
-// A prompt longer than a prefill chunk, then a burst. Writes the tokens that came.
+// A prompt longer than a prefill chunk, bursts past the end of the context, and a state that is
+// saved and gone back to. Writes the tokens that came.
 inline nbl_status short_story(nbl_engine* engine, std::vector<uint32_t>* tokens, nbl_error* error) {
   const std::vector<uint32_t> prompt = {1, 300, 17, 5, 220, 9, 31, 44, 2, 399, 12};
-  const nbl_status status =
+  nbl_status status =
       nbl_evaluate(engine, prompt.data(), static_cast<uint32_t>(prompt.size()), error);
   if (status != 0) return status;
+  constexpr uint32_t kFirst = 16, kAll = 20;
+  tokens->resize(kAll);
   uint32_t count = 0;
-  tokens->resize(6);
-  return nbl_generate(engine, 6, tokens->data(), &count, error);
+  status = nbl_generate(engine, kFirst, tokens->data(), &count, error);
+  if (status != 0) return status;
+  std::vector<std::byte> state(nbl_state_bytes(engine));
+  size_t bytes = 0;
+  status = nbl_save_state(engine, state.data(), state.size(), &bytes, error);
+  if (status == 0) status = nbl_load_state(engine, state.data(), bytes, error);
+  if (status != 0) return status;
+  return nbl_generate(engine, kAll - kFirst, tokens->data() + kFirst, &count, error);
 }
 
 }  // namespace nbl::test
