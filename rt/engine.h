@@ -31,6 +31,10 @@ struct Engine {
 // Builds the engine at the front of the arena and seals it. On failure everything is taken down.
 Status open_engine(const nbl_config& config, Engine** engine, Error* error);
 
+// What nbl_set_sampling() and nbl_set_logit_bias() do.
+Status set_sampling(Engine* engine, const nbl_sampling& sampling, Error* error);
+Status set_logit_bias(Engine* engine, std::span<const nbl_logit_bias> biases, Error* error);
+
 // What nbl_timings() says.
 Status last_timings(const Engine& engine, bool prefill, std::span<nbl_timing> out, uint32_t* count,
                     Error* error);

@@ -118,12 +118,14 @@ void nbl_close(nbl_engine* engine) {
 
 nbl_status nbl_set_sampling(nbl_engine* engine, const nbl_sampling* sampling, nbl_error* error) {
   if (sampling == nullptr) return missing("sampling", error);
-  return run(engine, error, [&](Error* facts) -> Status {
-    Sampling wanted{sampling->temperature, sampling->top_k, sampling->top_p, sampling->seed};
-    NBL_TRY(check_sampling(wanted, facts));
-    if (wanted.top_p == 0.0f) wanted.top_p = 1.0f;
-    engine->sequence.sampling = wanted;
-    return {};
+  return run(engine, error, [&](Error* facts) { return set_sampling(engine, *sampling, facts); });
+}
+
+nbl_status nbl_set_logit_bias(nbl_engine* engine, const nbl_logit_bias* biases, uint32_t count,
+                              nbl_error* error) {
+  if (biases == nullptr && count > 0) return missing("biases", error);
+  return run(engine, error, [&](Error* facts) {
+    return set_logit_bias(engine, {biases, count}, facts);
   });
 }
 

@@ -61,6 +61,9 @@ class Engine {
   nbl_status set_sampling(const nbl_sampling& sampling, nbl_error* error = nullptr) {
     return nbl_set_sampling(engine_, &sampling, error);
   }
+  nbl_status set_logit_bias(std::span<const nbl_logit_bias> biases, nbl_error* error = nullptr) {
+    return nbl_set_logit_bias(engine_, biases.data(), static_cast<uint32_t>(biases.size()), error);
+  }
   nbl_status evaluate(std::span<const uint32_t> tokens, nbl_error* error = nullptr) {
     return nbl_evaluate(engine_, tokens.data(), static_cast<uint32_t>(tokens.size()), error);
   }
@@ -111,6 +114,7 @@ class Engine {
                         nbl_error* error = nullptr) const {
     return nbl_detokenize(engine_, decoder, token, text.data(), text.size(), length, error);
   }
+
   nbl_status timings(bool prefill, std::span<nbl_timing> timings, uint32_t* count,
                      nbl_error* error = nullptr) {
     return nbl_timings(engine_, prefill ? 1 : 0, timings.data(),

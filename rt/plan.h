@@ -77,13 +77,13 @@ struct SegmentPlace {
 };
 
 // What a binding names before offsets are known, and for people afterwards.
-enum class Operand : uint8_t { step, results, value, state, segment, memory, window };
+enum class Operand : uint8_t { step, results, value, state, segment, memory, window, history };
 
 struct Binding {
   Operand operand;
   bool read;
   bool write;
-  uint32_t id;  // value, tensor or segment; 0 for step, results and memory (a block whole)
+  uint32_t id;  // value, tensor or segment; 0 for the others
   uint32_t block;
   uint64_t offset;
   uint64_t bytes;
@@ -151,6 +151,12 @@ struct Plan {
   uint64_t role_bytes[kBlockRoleCount] = {};  // allocated device memory
   uint64_t kv_bytes = 0;                      // the KV part of the state blocks
   uint64_t imported_bytes = 0;
+
+  // The tokens in the context, a word a position; behind the results.
+  Region history() const {
+    const uint64_t offset = align_up(results.offset + results.bytes, kDeviceAlignBytes);
+    return {results.block, offset, uint64_t{options.context} * 4};
+  }
 };
 
 // Fills *out, which must be fresh. Storage comes from `arena`: dispatches and blocks persistent,

@@ -24,7 +24,7 @@ std::byte* io(const Stepper& s, const Region& place) {
 }
 
 void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint32_t> tokens) {
-  uint32_t words[STEP_TOKENS] = {};
+  uint32_t words[STEP_BIAS] = {};
   const Sampling& sampling = sequence.sampling;
   words[STEP_INPUT_POS] = sequence.position;
   words[STEP_TOKEN_COUNT] = static_cast<uint32_t>(tokens.size());
@@ -38,9 +38,16 @@ void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint
   const std::span<const uint32_t> stops = s.model->stop_tokens();
   for (uint32_t i = 0; i < STEP_STOP_COUNT; ++i)
     words[STEP_STOPS + i] = i < stops.size() ? stops[i] : STEP_NO_STOP;
+  words[STEP_MIN_P] = std::bit_cast<uint32_t>(sampling.min_p);
+  words[STEP_REPEAT_PENALTY] = std::bit_cast<uint32_t>(sampling.repeat_penalty);
+  words[STEP_PRESENCE_PENALTY] = std::bit_cast<uint32_t>(sampling.presence_penalty);
+  words[STEP_FREQUENCY_PENALTY] = std::bit_cast<uint32_t>(sampling.frequency_penalty);
+  words[STEP_WINDOW] = sampling.penalty_window;
+  words[STEP_BIAS_COUNT] = sequence.bias_count;
+  // The biases between the two stay as they are.
   std::byte* target = io(s, s.plan->io_step);
   memcpy(target, words, sizeof words);
-  memcpy(target + sizeof words, tokens.data(), tokens.size_bytes());
+  memcpy(target + sizeof(uint32_t) * STEP_TOKENS, tokens.data(), tokens.size_bytes());
 }
 
 uint32_t result(const Stepper& s, uint32_t index) {
@@ -91,6 +98,13 @@ Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t
 }
 
 }  // namespace
+
+void write_bias(const Stepper& s, uint32_t index, const LogitBias& bias) {
+  static_assert(sizeof bias == 8 && STEP_TOKENS == STEP_BIAS + 2 * STEP_MOST_BIAS);
+  NBL_ASSERT(index < STEP_MOST_BIAS);
+  std::byte* const target = io(s, s.plan->io_step) + sizeof(uint32_t) * STEP_BIAS;
+  memcpy(target + sizeof bias * index, &bias, sizeof bias);
+}
 
 bool is_stop_token(const Model& model, uint32_t token) {
   for (const uint32_t stop : model.stop_tokens()) {

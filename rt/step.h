@@ -13,6 +13,17 @@ struct Sampling {
   uint32_t top_k = 0;     // 0 = off
   float top_p = 1;        // 1 = off
   uint64_t seed = 0;
+  float min_p = 0;           // 0 = off
+  float repeat_penalty = 1;  // 1 = off
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  uint32_t penalty_window = 0;  // 0 = no penalties
+};
+
+// What is added to the logit of a token.
+struct LogitBias {
+  uint32_t token;
+  float bias;
 };
 
 // What a sequence is made of on the host side; the rest of it is in device memory.
@@ -28,6 +39,7 @@ struct Sequence {
   Sampling sampling;
   uint64_t dropped = 0;        // positions that slides have dropped since position 0
   uint32_t prefix_intact = 0;  // positions from 0 on that still hold the model's prefix
+  uint32_t bias_count = 0;     // of those that write_bias() wrote
 };
 
 // What happens where the context has no room for a token that is to be evaluated.
@@ -64,6 +76,10 @@ Status generate(const Stepper& stepper, std::span<uint32_t> out, uint32_t* count
 // Errors  no_logits, output_too_small, nothing_evaluated.
 Status read_logits(const Stepper& stepper, const Sequence& sequence, std::span<float> out,
                    uint32_t* rows, Error* error);
+
+// Puts a bias where steps find it whose sequence has more than `index` of them. index is less than
+// STEP_MOST_BIAS, the token in the vocabulary and in no other place that counts.
+void write_bias(const Stepper& stepper, uint32_t index, const LogitBias& bias);
 
 bool is_stop_token(const Model& model, uint32_t token);
 

@@ -15,12 +15,12 @@ uvec4 philox(uvec4 counter, uvec2 key) {
 // -log(1 - u) for u = (word + 1/2) / 2^32: exponentially distributed, its relative error a few ulp
 // also where u is small, as a race's winner mostly is. Below u = 1/2 the series of 2 atanh(s) with
 // s = u / (2 - u) <= 1/3, whose first term left out is 3e-9 of the sum.
-float exponential(uint word) {
-  if (word >= 0x80000000u) return -log((float(~word) + 0.5) * (1.0 / 4294967296.0));
-  const float u = (float(word) + 0.5) * (1.0 / 4294967296.0);
-  const float s = u / (2.0 - u);
-  const float q = s * s;
-  float sum = 1.0 / 15.0;
+vec4 exponentials(uvec4 words) {
+  const bvec4 upper = greaterThan(words, uvec4(0x7fffffffu));
+  const vec4 u = (vec4(mix(words, ~words, upper)) + 0.5) * (1.0 / 4294967296.0);
+  const vec4 s = u / (2.0 - u);
+  const vec4 q = s * s;
+  vec4 sum = vec4(1.0 / 15.0);
   sum = sum * q + 1.0 / 13.0;
   sum = sum * q + 1.0 / 11.0;
   sum = sum * q + 1.0 / 9.0;
@@ -28,5 +28,5 @@ float exponential(uint word) {
   sum = sum * q + 1.0 / 5.0;
   sum = sum * q + 1.0 / 3.0;
   sum = sum * q + 1.0;
-  return 2.0 * s * sum;
+  return mix(2.0 * s * sum, -log(u), upper);
 }

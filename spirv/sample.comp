@@ -1,10 +1,11 @@
 // token = argmax(logits), or a draw from softmax(logits / temperature) among the top k and top p
 //
-// Shapes      logits [rows][4 * stride4]; partial as argmax wrote it; results [steps]
+// Shapes      logits [rows][4 * stride4]; partial as argmax wrote it; results [steps]. Logits that
+//             argmax changed are what they were in the end. history [context]: a token a position.
 // Step        read: position, sampling parameters. Written in the end, so that the same recording
 //             can be submitted again: results[out_index++] = tokens[0] = token; input_pos +=
 //             token_count; token_count = 1, or 0 where the last token of this step is a stop token:
-//             steps after it in the same submit do nothing.
+//             steps after it in the same submit do nothing. history[input_pos + i] = tokens[i].
 // Order       A token's distance is (maximum - logit) / temperature in nats as a fixed-point
 //             number, 32 = 2^32: its probability is exp(-distance) of the likeliest one's. Tokens
 //             are ordered by (distance, index); only those equal to the maximum have distance 0,
@@ -13,6 +14,7 @@
 // Top k       the first k. Ties at the threshold go by index.
 // Top p       of these the shortest prefix with p of their sum. Probabilities are summed as
 //             integers, 2^31 = 1, so that the order of atomics does not matter.
+// Min p       of these those whose probability is min p times the likeliest one's or more.
 // Draw        the smallest exponential(r) / probability, of equals the lowest index. The word r of
 //             token i is component i % 4 of philox(counter = (i / 4, position of the new token, 0,
 //             0), key = seed).
@@ -31,12 +33,14 @@ layout(local_size_x = 128, local_size_x_id = 0) in;  // a power of two, at most 
 #include "argmax_pair.glsl"
 
 layout(set = 0, binding = 0) buffer Step { uint step[]; };
-layout(set = 0, binding = 1) readonly buffer Logits { vec4 logits[]; };
+layout(set = 0, binding = 1) buffer Logits { vec4 logits[]; };
 layout(set = 0, binding = 2) readonly buffer Partial { uint partial[]; };
 layout(set = 0, binding = 3) writeonly buffer Results { uint results[]; };
+layout(set = 0, binding = 4) writeonly buffer History { uint history[]; };
 layout(push_constant) uniform Push { SamplePush push; };
 
 const uint kNone = 0xffffffffu;
+const float kLeastChance = 1e-13;  // a min-p below it keeps all that have a chance
 
 // By eight bits of the distance: tokens (only counted where the weight is a probability) and
 // weights of two words. Sums of 16 bins.
@@ -61,16 +65,19 @@ uint threshold = kNone;
 uint last_index = kNone;
 
 // kNone where the token has no chance.
-uint distance_of(float logit) {
-  const float nats = (maximum - logit) * inverse_temperature;
+uvec4 distances(vec4 values) {
+  const vec4 nats = (maximum - values) * inverse_temperature;
   // As integers, so that NaN is not less than 32.
-  if (floatBitsToUint(nats) >= floatBitsToUint(32.0)) return kNone;
-  return logit == maximum ? 0u : max(uint(nats * 134217728.0), 1u);
+  const bvec4 far = greaterThanEqual(floatBitsToUint(nats), uvec4(floatBitsToUint(32.0)));
+  const uvec4 dist = max(uvec4(mix(nats, vec4(0.0), far) * 134217728.0), 1u);
+  return mix(mix(dist, uvec4(0u), equal(values, vec4(maximum))), uvec4(kNone), far);
 }
 
-float nats_of(uint dist) { return float(dist) * (1.0 / 134217728.0); }
+uint distance_of(float value) { return distances(vec4(value)).x; }
 
-uint mass_of(uint dist) { return uint(exp(-nats_of(dist)) * 2147483648.0 + 0.5); }
+vec4 nats_of(uvec4 dist) { return vec4(dist) * (1.0 / 134217728.0); }
+
+uint mass_of(uint dist) { return uint(exp(-nats_of(uvec4(dist)).x) * 2147483648.0 + 0.5); }
 
 bool is_in(uint dist, uint index) {
   return index < push.vocab && dist != kNone &&
@@ -116,9 +123,9 @@ void count_bins(bool by_mass, uint prefix, uint shift) {
   }
   barrier();
   for (uint i = lane; 4u * i < push.vocab; i += gl_WorkGroupSize.x) {
-    const vec4 four = logits[row4 + i];
+    const uvec4 four = distances(logits[row4 + i]);
     for (uint j = 0u; j < 4u; ++j) {
-      const uint dist = distance_of(four[j]);
+      const uint dist = four[j];
       if (!is_in(dist, 4u * i + j) || (shift < 24u && (dist >> (shift + 8u)) != prefix)) continue;
       const uint bin = (dist >> shift) & 255u;
       const uint weight = by_mass ? mass_of(dist) : 1u;
@@ -243,22 +250,18 @@ void narrow(bool by_mass, uint top_k, float top_p) {
 }
 
 uint draw(uvec2 seed, uint position) {
-  // (negated bits of the non-negative time, index): wins() then finds the earliest.
+  // (negated bits of the non-negative time, index): winner() then finds the earliest.
   uvec2 best = uvec2(0u, kNone);
   for (uint i = gl_LocalInvocationIndex; 4u * i < push.vocab; i += gl_WorkGroupSize.x) {
-    const vec4 four = logits[row4 + i];
-    uvec4 dist;
+    const uvec4 dist = distances(logits[row4 + i]);
     bvec4 in_race;
-    [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-      dist[j] = distance_of(four[j]);
-      in_race[j] = is_in(dist[j], 4u * i + j);
-    }
+    [[unroll]] for (uint j = 0u; j < 4u; ++j) in_race[j] = is_in(dist[j], 4u * i + j);
     if (!any(in_race)) continue;
     const uvec4 words = philox(uvec4(i, position, 0u, 0u), seed);
+    const uvec4 times = floatBitsToUint(exponentials(words) * exp(nats_of(dist)));
     [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-      const float time = exponential(words[j]) * exp(nats_of(dist[j]));
-      const uvec2 entry = uvec2(~floatBitsToUint(time), 4u * i + j);
-      if (in_race[j] && wins(entry, best)) best = entry;
+      const uvec2 entry = uvec2(~times[j], 4u * i + j);
+      if (in_race[j]) best = winner(entry, best);
     }
   }
   return best_of_workgroup(best).y;
@@ -283,7 +286,7 @@ void main() {
   uvec2 best = uvec2(0u, kNone);
   for (uint i = lane; i < push.slices; i += gl_WorkGroupSize.x) {
     const uvec2 pair = uvec2(partial[2u * i], partial[2u * i + 1u]);
-    if (wins(pair, best)) best = pair;
+    best = winner(pair, best);
   }
   best = best_of_workgroup(best);
   uint token = best.y;
@@ -302,7 +305,25 @@ void main() {
       if (pass == 0u ? wanted.x : wanted.y) narrow(pass == 1u, top_k, top_p);
       barrier();
     }
+    const float min_p = uintBitsToFloat(step[STEP_MIN_P]);
+    const uint limit = uint(clamp(-log(min_p), 0.0, 31.0) * 134217728.0);
+    if (min_p >= kLeastChance && limit < threshold) {
+      threshold = limit;
+      last_index = kNone;
+    }
     token = draw(seed, input_pos + token_count);
+  }
+  // The logits as the model made them, and the tokens that are in the context from now on.
+  const uint adjusted =
+      step[STEP_BIAS_COUNT] + min(step[STEP_WINDOW], input_pos + token_count);
+  for (uint i = lane; i < adjusted; i += gl_WorkGroupSize.x) {
+    const uint noted = 2u * (push.slices + i);
+    const uint changed = partial[noted];
+    if (changed == kNone) continue;
+    logits[row4 + changed / 4u][changed % 4u] = uintBitsToFloat(partial[noted + 1u]);
+  }
+  for (uint i = lane; i < token_count; i += gl_WorkGroupSize.x) {
+    history[input_pos + i] = step[STEP_TOKENS + i];
   }
   if (lane == 0u) {
     if (out_index < results.length()) results[out_index] = token;

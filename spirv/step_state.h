@@ -17,6 +17,16 @@
 #define STEP_STOPS 16 /* stop tokens: fed one, sample makes the steps after it empty */
 #define STEP_STOP_COUNT 16
 #define STEP_NO_STOP 0xffffffff /* in places that no stop token takes: never a token */
-#define STEP_TOKENS 32          /* token ids from here on */
+#define STEP_MIN_P 32           /* float bits; 0 = off */
+#define STEP_REPEAT_PENALTY 33  /* float bits; 1 = off. Likewise, with 0 = off: */
+#define STEP_PRESENCE_PENALTY 34
+#define STEP_FREQUENCY_PENALTY 35
+#define STEP_WINDOW 36 /* the last tokens that the penalties look at; 0 = there are none */
+#define STEP_MOST_WINDOW 1024
+#define STEP_BIAS_COUNT 37
+#define STEP_BIAS 40 /* pairs of a token and the float bits of what its logit gets */
+#define STEP_MOST_BIAS 256
+#define STEP_MOST_ADJUSTED (STEP_MOST_BIAS + STEP_MOST_WINDOW)
+#define STEP_TOKENS 552 /* STEP_BIAS + 2 * STEP_MOST_BIAS: token ids from here on */
 
 #endif

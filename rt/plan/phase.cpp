@@ -92,7 +92,9 @@ void PhaseBuilder::bind(Dispatch* dispatch, const Binding& binding) {
     if (value.last_use < dispatch_count_) value.last_use = dispatch_count_;
   }
   if (binding.operand == Operand::segment) weight_bytes_ += binding.bytes;
-  if (binding.operand != Operand::state) dispatch->bytes += binding.bytes;
+  if (binding.operand != Operand::state && binding.operand != Operand::history) {
+    dispatch->bytes += binding.bytes;
+  }
 }
 
 void PhaseBuilder::close(Dispatch*) {

@@ -334,17 +334,21 @@ Status PhaseBuilder::add_sample(const Op& op, Error* error) {
   NBL_TRY(call_argmax(plan_.caps, args, &call, error));
   const uint32_t partial =
       scratch(argmax_partial_bytes(argmax_slices(plan_.caps, model_.vocab_size())));
+  Binding logits = value(logits_value_, true);
+  logits.read = true;
   Dispatch* dispatch = open(call);
   bind(dispatch, step(false));
-  bind(dispatch, value(logits_value_, false));
+  bind(dispatch, logits);
   bind(dispatch, value(partial, true));
+  bind(dispatch, {Operand::history, true, false, 0, 0, 0, plan_.history().bytes});
   close(dispatch);
   NBL_TRY(call_sample(plan_.caps, args, &call, error));
   dispatch = open(call);
   bind(dispatch, step(true));
-  bind(dispatch, value(logits_value_, false));
+  bind(dispatch, logits);
   bind(dispatch, value(partial, false));
   bind(dispatch, {Operand::results, false, true, 0, 0, 0, plan_.results.bytes});
+  bind(dispatch, {Operand::history, false, true, 0, 0, 0, plan_.history().bytes});
   close(dispatch);
   return {};
 }

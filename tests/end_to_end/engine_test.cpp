@@ -10,6 +10,7 @@
 
 #include "rt/model/model.h"
 #include "tests/support/compiled.h"
+#include "tests/support/sampling_options.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::test {
@@ -105,7 +106,8 @@ TEST_F(WholeEngine, has_figures_that_follow_the_options) {
 }
 
 TEST_F(WholeEngine, does_not_notice_another_beside_it) {
-  const nbl_sampling warm = {.temperature = 0.8f, .top_k = 50, .top_p = 0.9f, .seed = 42};
+  const nbl_sampling warm =
+      SamplingOptions{.temperature = 0.8f, .top_k = 50, .top_p = 0.9f, .seed = 42};
   const auto start = [&](TestEngine* engine, uint32_t prompt) {
     engine->set_sampling(warm);
     engine->evaluate(prompt_of(prompt));

@@ -7,6 +7,7 @@
 
 #include "tests/support/compiled.h"
 #include "tests/support/engine.h"
+#include "tests/support/sampling_options.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::test {
@@ -35,7 +36,8 @@ std::vector<uint32_t> prompt_of(uint32_t count) {
   return tokens;
 }
 
-const nbl_sampling kWarm = {.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 1234567};
+const nbl_sampling kWarm =
+    SamplingOptions{.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 1234567};
 
 class Sequence : public testing::Test {
  protected:
@@ -110,7 +112,8 @@ TEST_F(Sequence, changes_with_the_seed_and_the_temperature) {
   EXPECT_NE(sampled(&engine, other, 9, 40), first);
   const std::vector<uint32_t> greedy = sampled(&engine, {}, 9, 40);
   EXPECT_NE(greedy, first);
-  EXPECT_EQ(sampled(&engine, {.temperature = 1, .top_k = 1, .top_p = 0, .seed = 9}, 9, 40), greedy);
+  EXPECT_EQ(sampled(&engine, SamplingOptions{.temperature = 1, .top_k = 1, .seed = 9}, 9, 40),
+            greedy);
 }
 
 TEST_F(Sequence, is_the_same_after_going_back) {
@@ -237,9 +240,11 @@ TEST_F(Sequence, survives_every_refused_call) {
     EXPECT_EQ(error.limit, kVocab);
   }
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const nbl_sampling& bad : {nbl_sampling{-1, 0, 0, 0}, nbl_sampling{nan, 0, 0, 0},
-                                  nbl_sampling{1, 0, 1.5f, 0}, nbl_sampling{1, 0, nan, 0}}) {
-    expect("bad_argument", nbl_set_sampling(e, &bad, &error));
+  for (const nbl_sampling& bad : {nbl_sampling(SamplingOptions{.temperature = -1}),
+                                  nbl_sampling(SamplingOptions{.temperature = nan}),
+                                  nbl_sampling(SamplingOptions{.temperature = 1, .top_p = 1.5f}),
+                                  nbl_sampling(SamplingOptions{.top_p = nan})}) {
+    expect("bad_sampling", nbl_set_sampling(e, &bad, &error));
   }
   EXPECT_EQ(token, 5u);
   EXPECT_EQ(count, 5u);

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "tests/support/fault_rig.h"
+#include "tests/support/sampling_options.h"
 
 namespace {
 
@@ -164,7 +165,13 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   ASSERT_EQ(status, 0u) << test::sentence(error);
   EXPECT_GT(other_calls, 0u) << "drivers do allocate: are their calls seen at all?";
 
-  const nbl_sampling sampling = {.temperature = 0.8f, .top_k = 40, .top_p = 0.9f, .seed = 7};
+  const nbl_sampling sampling = test::SamplingOptions{.temperature = 0.8f,
+                                                      .top_k = 40,
+                                                      .top_p = 0.9f,
+                                                      .seed = 7,
+                                                      .min_p = 0.01f,
+                                                      .repeat_penalty = 1.1f};
+  const nbl_logit_bias bias = {3, -1};
   uint32_t prompt[11] = {1, 300, 17, 5, 220, 9, 31, 44, 2, 399, 12};
   uint32_t steps = 0;
   alignas(8) char scratch[4096];
@@ -173,6 +180,7 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   static char state[65536];
   EXPECT_EQ(own_calls_of([&] {
               status |= nbl_set_sampling(engine, &sampling, &error);
+              status |= nbl_set_logit_bias(engine, &bias, 1, &error);
               while (steps < 200) {
                 uint32_t tokens[40] = {};
                 uint32_t count = 0, rows = 0, timed = 0;

@@ -25,7 +25,7 @@ runtime=$(includes rt spirv/words | awk '
     if (path ~ /^rt\/record[.\/]/) return 9
     if (path ~ /^rt\/step[.\/]/) return 10
     if (path ~ /^rt\/engine[.\/]/) return 11
-    if (path ~ /^rt\/(nibble|timings)\./) return 12
+    if (path ~ /^rt\/(nibble|timings|sampling|stop)\./) return 12
     return 0
   }
   BEGIN {
@@ -35,7 +35,7 @@ runtime=$(includes rt spirv/words | awk '
   function say(text) { print "  " $1 " includes " $2 ": " text }
   {
     file = $1; name = substr($2, 2, length($2) - 2)
-    public_c = file ~ /^rt\/(nibble|timings)\.h$/
+    public_c = file ~ /^rt\/(nibble|timings|stop)\.h$/
     if (file ~ /^spirv\/words\//) {
       if ($2 !~ /^[<"](cstdint|rt\/kernels\/.*|spirv\/.*)[>"]$/) say("words include kernels only")
       next

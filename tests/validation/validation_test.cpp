@@ -10,6 +10,7 @@
 #include "rt/vk/functions.h"
 #include "tests/support/fault_rig.h"
 #include "tests/support/process.h"
+#include "tests/support/sampling_options.h"
 #include "tests/support/stories.h"
 
 namespace nbl {
@@ -112,9 +113,15 @@ TEST(ValidationChild, runs_an_engine) {
   nbl_engine* engine = nullptr;
   ASSERT_EQ(nbl_open(&config, &engine, &error), 0u) << test::sentence(error);
   for (const float temperature : {0.0f, 0.9f}) {
-    const nbl_sampling sampling = {
-        .temperature = temperature, .top_k = 40, .top_p = 0.9f, .seed = 1};
+    const nbl_sampling sampling = test::SamplingOptions{.temperature = temperature,
+                                                        .top_k = 40,
+                                                        .top_p = 0.9f,
+                                                        .seed = 1,
+                                                        .min_p = 0.01f,
+                                                        .repeat_penalty = 1.1f};
+    const nbl_logit_bias bias = {3, -1};
     ASSERT_EQ(nbl_set_sampling(engine, &sampling, &error), 0u);
+    ASSERT_EQ(nbl_set_logit_bias(engine, &bias, 1, &error), 0u);
     std::vector<uint32_t> tokens;
     ASSERT_EQ(test::short_story(engine, &tokens, &error), 0u) << test::sentence(error);
     if ((config.flags & NBL_FLAG_TIMESTAMPS) == 0) continue;

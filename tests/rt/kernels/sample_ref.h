@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace nbl::test {
@@ -14,7 +17,36 @@ struct SampleRule {
   uint32_t top_k = 0;
   float top_p = 0;
   uint64_t seed = 0;
+  float min_p = 0;
 };
+
+// What happens to logits before a token is chosen.
+struct AdjustRule {
+  std::vector<std::pair<uint32_t, float>> biases = {};
+  float repeat = 1;
+  float presence = 0;
+  float frequency = 0;
+  uint32_t window = 0;
+};
+
+// `context` is all that was evaluated, the last token included.
+inline std::vector<double> adjust_reference(const std::vector<float>& logits,
+                                            const AdjustRule& rule,
+                                            std::span<const uint32_t> context) {
+  std::vector<double> adjusted(logits.begin(), logits.end());
+  for (const auto& [token, bias] : rule.biases)
+    adjusted[token] += double{bias};
+  std::map<uint32_t, uint32_t> counts;
+  for (const uint32_t token : context.last(std::min<size_t>(rule.window, context.size())))
+    ++counts[token];
+  for (const auto& [token, count] : counts) {
+    double& logit = adjusted[token];
+    const double repeat = rule.repeat;
+    logit = logit > 0 ? logit / repeat : logit * repeat;
+    logit -= double{rule.presence} + count * double{rule.frequency};
+  }
+  return adjusted;
+}
 
 // The words of Philox-4x32-10.
 inline std::vector<uint32_t> philox_reference(std::vector<uint32_t> c, uint32_t k0, uint32_t k1) {
@@ -30,7 +62,8 @@ inline std::vector<uint32_t> philox_reference(std::vector<uint32_t> c, uint32_t 
 }
 
 // NaN counts as less than anything; all NaN gives 0.
-inline uint32_t argmax_reference(const std::vector<float>& logits) {
+template <typename Float>
+uint32_t argmax_reference(const std::vector<Float>& logits) {
   uint32_t best = 0;
   for (uint32_t i = 1; i < logits.size(); ++i) {
     if (logits[i] > logits[best] || (std::isnan(logits[best]) && !std::isnan(logits[i]))) best = i;
@@ -44,13 +77,13 @@ struct Survivor {
 };
 
 // The tokens that can be drawn, likeliest first.
-inline std::vector<Survivor> survivors_reference(const std::vector<float>& logits,
-                                                 const SampleRule& rule) {
-  const float maximum = logits[argmax_reference(logits)];
+template <typename Float>
+std::vector<Survivor> survivors_reference(const std::vector<Float>& logits,
+                                          const SampleRule& rule) {
+  const double maximum = logits[argmax_reference(logits)];
   std::vector<Survivor> all;
   for (uint32_t i = 0; i < logits.size(); ++i) {
-    const double nats =
-        (double{maximum} - double{logits[i]}) / static_cast<double>(rule.temperature);
+    const double nats = (maximum - double{logits[i]}) / double{rule.temperature};
     if (nats < 32) all.push_back({nats, i});
   }
   std::stable_sort(all.begin(), all.end(),
@@ -67,12 +100,18 @@ inline std::vector<Survivor> survivors_reference(const std::vector<float>& logit
     }
     all.resize(count);
   }
+  if (rule.min_p > 0) {
+    const double most = -std::log(double{rule.min_p});
+    while (all.back().distance > most)
+      all.pop_back();
+  }
   return all;
 }
 
 // The token at `position`, drawn by the exponential race.
-inline uint32_t sample_reference(const std::vector<float>& logits, const SampleRule& rule,
-                                 uint32_t position) {
+template <typename Float>
+uint32_t sample_reference(const std::vector<Float>& logits, const SampleRule& rule,
+                          uint32_t position) {
   const uint32_t greedy = argmax_reference(logits);
   if (rule.temperature < 1e-6f || !std::isfinite(logits[greedy])) return greedy;
   uint32_t token = 0;

@@ -5,13 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 
-#include "rt/model/model.h"
 #include "spirv/step_state.h"
 #include "tests/rt/kernels/sample_ref.h"
-#include "tests/support/gpu.h"
+#include "tests/rt/kernels/sampler.h"
 #include "tests/support/random.h"
 
 namespace nbl::test {
@@ -20,76 +18,6 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr uint32_t kVocabs[] = {1, 2, 31, 512, 32000, 128256};
-
-// Rows of logits with NaN in their padding, which must never be looked at.
-std::vector<uint32_t> to_rows(const std::vector<std::vector<float>>& rows) {
-  const uint32_t stride = row_stride(static_cast<uint32_t>(rows.front().size()));
-  std::vector<uint32_t> words(rows.size() * stride, kPoison);
-  for (size_t r = 0; r < rows.size(); ++r) {
-    for (size_t i = 0; i < rows[r].size(); ++i) {
-      words[r * stride + i] = std::bit_cast<uint32_t>(rows[r][i]);
-    }
-  }
-  return words;
-}
-
-// One recording's buffers: argmax once, then sample as often as asked, as the logits stay the same.
-struct Sampler {
-  Gpu* gpu;
-  Caps caps;
-  SampleArgs args;
-  std::vector<uint32_t> logits;
-  std::vector<uint32_t> step = empty_step();
-  std::vector<uint32_t> results = {};
-  std::vector<uint32_t> partial = {};
-
-  static std::vector<uint32_t> empty_step() {
-    std::vector<uint32_t> words(STEP_TOKENS + 8, 0);
-    std::fill_n(words.begin() + STEP_STOPS, STEP_STOP_COUNT, STEP_NO_STOP);
-    return words;
-  }
-
-  static Sampler of(Gpu* gpu, const Caps& caps, const std::vector<float>& row) {
-    return {gpu, caps, {static_cast<uint32_t>(row.size()), 1, false}, to_rows({row})};
-  }
-
-  void set(const SampleRule& rule, uint32_t position, uint32_t token_count = 1) {
-    step[STEP_INPUT_POS] = position;
-    step[STEP_TOKEN_COUNT] = token_count;
-    step[STEP_OUT_INDEX] = 0;
-    step[STEP_TEMPERATURE] = std::bit_cast<uint32_t>(rule.temperature);
-    step[STEP_TOP_K] = rule.top_k;
-    step[STEP_TOP_P] = std::bit_cast<uint32_t>(rule.top_p);
-    step[STEP_SEED_LO] = static_cast<uint32_t>(rule.seed);
-    step[STEP_SEED_HI] = static_cast<uint32_t>(rule.seed >> 32);
-  }
-
-  // The tokens of `count` submits in a row. The k-th draw is for position + token_count + k.
-  std::vector<uint32_t> run(uint32_t count = 1) {
-    partial.assign(argmax_partial_bytes(argmax_slices(caps, args.vocab)) / 4, kPoison);
-    results.assign(count, kPoison);
-    KernelCall first;
-    KernelCall second;
-    EXPECT_TRUE(call_argmax(caps, args, &first, nullptr).ok());
-    EXPECT_TRUE(call_sample(caps, args, &second, nullptr).ok());
-    EXPECT_EQ(gpu->run(first, {reads(step), reads(logits), writes(partial)}), "");
-    EXPECT_EQ(
-        gpu->run(second, {writes(step), reads(logits), reads(partial), writes(results)}, count),
-        "");
-    return results;
-  }
-};
-
-std::vector<Caps> both(Gpu* gpu) {
-  return {gpu->caps(), gpu->floor_of_caps()};
-}
-
-std::vector<float> random_logits(Random* random, uint32_t vocab, float spread) {
-  std::vector<float> logits = random->normals(vocab);
-  for (float& logit : logits)
-    logit = logit * spread + 3;
-  return logits;
-}
 
 TEST(Sample, finds_the_largest_logit_of_every_vocabulary) {
   NBL_REQUIRE_GPU(gpu);
@@ -317,50 +245,6 @@ TEST(Sample, cuts_ties_at_the_threshold_by_index) {
       }
     }
   }
-}
-
-// Pearson's chi-square of 20000 draws against the exact distribution. Seed and positions are fixed,
-// so the test does not depend on luck; 5 sigma above the mean leaves it room to fail on a real
-// error.
-void expect_distribution(Gpu* gpu, const std::vector<float>& logits, const SampleRule& rule) {
-  constexpr uint32_t kDraws = 20000;
-  std::vector<double> p(logits.size(), 0.0);
-  double total = 0;
-  const std::vector<Survivor> survivors = survivors_reference(logits, rule);
-  for (const Survivor& s : survivors)
-    total += std::exp(-s.distance);
-  for (const Survivor& s : survivors)
-    p[s.index] = std::exp(-s.distance) / total;
-  Sampler sampler = Sampler::of(gpu, gpu->caps(), logits);
-  sampler.set(rule, 0);
-  std::vector<uint32_t> seen(logits.size(), 0);
-  for (const uint32_t token : sampler.run(kDraws))
-    ++seen[token];
-  double chi_square = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    if (p[i] == 0) {
-      EXPECT_EQ(seen[i], 0u) << "token " << i << " is not allowed";
-      continue;
-    }
-    const double expected = p[i] * kDraws;
-    ASSERT_GT(expected, 5) << "too few for a chi-square";
-    chi_square += (seen[i] - expected) * (seen[i] - expected) / expected;
-  }
-  const double freedom = static_cast<double>(survivors.size()) - 1;
-  EXPECT_LT(chi_square, freedom + 5 * std::sqrt(2 * freedom)) << survivors.size() << " tokens";
-  EXPECT_GT(chi_square, freedom - 5 * std::sqrt(2 * freedom)) << "too regular to be random";
-}
-
-TEST(Sample, draws_from_the_right_distribution) {
-  NBL_REQUIRE_GPU(gpu);
-  std::vector<float> logits;
-  for (int i = 0; i < 22; ++i)
-    logits.push_back(-0.25f * static_cast<float>((i * 7) % 22));
-  expect_distribution(gpu, logits, {.temperature = 1, .seed = 11});
-  expect_distribution(gpu, logits, {.temperature = 3, .seed = 12});
-  expect_distribution(gpu, logits, {.temperature = 0.7f, .top_k = 6, .seed = 13});
-  expect_distribution(gpu, logits, {.temperature = 1, .top_p = 0.8f, .seed = 0x123456789abcdefull});
-  expect_distribution(gpu, logits, {.temperature = 1.5f, .top_k = 12, .top_p = 0.9f, .seed = 15});
 }
 
 TEST(Sample, repeats_itself_and_depends_on_seed_and_position) {
