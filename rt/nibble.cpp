@@ -1,6 +1,7 @@
 // The C API of rt/nibble.h over the engine: arguments in, statuses out.
 #include "rt/nibble.h"
 
+#include <cstddef>
 #include <cstring>
 
 #include "rt/engine.h"
@@ -8,6 +9,7 @@
 #include "rt/step/state.h"
 #include "rt/text/detokenize.h"
 #include "rt/text/encode.h"
+#include "rt/text/stop.h"
 
 struct nbl_engine : nbl::Engine {};
 
@@ -69,6 +71,9 @@ Status tokenizer_of(const nbl_engine* engine, TokenizerTables* tables, Error* er
 }
 
 static_assert(sizeof(Decoder) == sizeof(nbl_decoder));
+static_assert(sizeof(StopState) == sizeof(nbl_stop));
+static_assert(offsetof(StopState, marks) == offsetof(nbl_stop, marks));
+static_assert(kMaxStopTexts == NBL_MAX_STOP_TEXTS && kMaxStopBytes == NBL_MAX_STOP_BYTES);
 static_assert(sizeof(nbl_error::name) == sizeof(Error::name));
 
 }  // namespace
@@ -306,6 +311,39 @@ nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_by
   return report(
       detokenize_flush(reinterpret_cast<Decoder*>(decoder), {text, text_bytes}, length, &facts),
       facts, error);
+}
+
+nbl_status nbl_stop_begin(nbl_stop* stop, const char* const* texts, uint32_t count,
+                          nbl_error* error) {
+  if (stop == nullptr) return missing("stop", error);
+  if (texts == nullptr && count > 0) return missing("texts", error);
+  Error facts;
+  return report(begin_stops({texts, count}, reinterpret_cast<StopState*>(stop), &facts), facts,
+                error);
+}
+
+nbl_status nbl_stop_put(nbl_stop* stop, const nbl_decoder* decoder, const char* text,
+                        size_t text_bytes, char* out, size_t out_bytes, size_t* length,
+                        nbl_error* error) {
+  if (stop == nullptr) return missing("stop", error);
+  if (text == nullptr && text_bytes > 0) return missing("text", error);
+  if (out == nullptr) return missing("out", error);
+  if (length == nullptr) return missing("length", error);
+  const uint32_t pending = decoder == nullptr ? 0 : decoder->held_count;
+  Error facts;
+  return report(put_text(reinterpret_cast<StopState*>(stop), {text, text_bytes}, pending,
+                         {out, out_bytes}, length, &facts),
+                facts, error);
+}
+
+nbl_status nbl_stop_flush(nbl_stop* stop, char* out, size_t out_bytes, size_t* length,
+                          nbl_error* error) {
+  if (stop == nullptr) return missing("stop", error);
+  if (out == nullptr) return missing("out", error);
+  if (length == nullptr) return missing("length", error);
+  Error facts;
+  return report(flush_text(reinterpret_cast<StopState*>(stop), {out, out_bytes}, length, &facts),
+                facts, error);
 }
 
 nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,

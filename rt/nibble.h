@@ -306,6 +306,7 @@ nbl_status nbl_detokenize_flush(nbl_decoder* decoder, char* text, size_t text_by
 }
 #endif
 
+#include "rt/stop.h"
 #include "rt/timings.h"
 
 #endif /* NBL_NIBBLE_H */

@@ -31,6 +31,29 @@ inline std::string_view error_text(const nbl_error& error, std::span<char> buffe
   return {buffer.data(), nbl_error_text(&error, buffer.data(), buffer.size())};
 }
 
+// Watches generated text for stop texts; how, says nbl_stop in rt/nibble.h.
+//
+// Borrows  the texts of begin().
+class StopTexts {
+ public:
+  nbl_status begin(std::span<const char* const> texts, nbl_error* error = nullptr) {
+    return nbl_stop_begin(&stop_, texts.data(), static_cast<uint32_t>(texts.size()), error);
+  }
+  nbl_status put(const nbl_decoder* decoder, std::string_view text, std::span<char> out,
+                 size_t* length, nbl_error* error = nullptr) {
+    return nbl_stop_put(&stop_, decoder, text.data(), text.size(), out.data(), out.size(), length,
+                        error);
+  }
+  nbl_status flush(std::span<char> out, size_t* length, nbl_error* error = nullptr) {
+    return nbl_stop_flush(&stop_, out.data(), out.size(), length, error);
+  }
+  bool found() const { return stop_.found != 0; }
+  const nbl_stop& state() const { return stop_; }
+
+ private:
+  nbl_stop stop_{};
+};
+
 // One engine, or none. Closes it when destroyed, opened anew or assigned to.
 //
 // Borrows  config.model and config.arena, from open() until the engine is closed.

@@ -29,6 +29,10 @@ static const any_function all[] = {
     (any_function)nbl_detokenize,
     (any_function)nbl_detokenize_flush,
     (any_function)nbl_timings,
+    (any_function)nbl_set_logit_bias,
+    (any_function)nbl_stop_begin,
+    (any_function)nbl_stop_put,
+    (any_function)nbl_stop_flush,
 };
 
 static int failures = 0;
@@ -39,9 +43,36 @@ static void expect(int condition, const char* what) {
   ++failures;
 }
 
+/* A text of four tokens, of which the stop text takes a part of the last one. */
+static void watch_for_stop_texts(void) {
+  static const char* const texts[] = {"xx", "e, t"};
+  static const char* const tokens[] = {"on", "e", ", ", "two"};
+  nbl_stop stop;
+  nbl_error error;
+  char shown[16 + NBL_MAX_STOP_BYTES];
+  char all[64] = "";
+  size_t length = 0;
+  memset(&error, 0, sizeof error);
+  expect(nbl_stop_begin(&stop, texts, 2, &error) == 0, "nbl_stop_begin");
+  for (int i = 0; i < 4; ++i) {
+    expect(nbl_stop_put(&stop, 0, tokens[i], strlen(tokens[i]), shown, sizeof shown, &length,
+                        &error) == 0,
+           "nbl_stop_put");
+    strncat(all, shown, length);
+  }
+  expect(strcmp(all, "on") == 0, "the text ends in front of the stop text");
+  expect(stop.found == 2 && stop.keep_tokens == 1, "and says what to keep");
+  expect(nbl_stop_flush(&stop, shown, sizeof shown, &length, &error) == 0 && length == 0,
+         "nothing is left behind a stop text");
+  expect(nbl_stop_begin(&stop, texts, 17, &error) == error.status && error.status != 0,
+         "too many stop texts are refused");
+}
+
 int main(void) {
   for (size_t i = 0; i < sizeof all / sizeof all[0]; ++i)
     expect(all[i] != 0, "linked");
+
+  watch_for_stop_texts();
 
   nbl_config config;
   memset(&config, 0, sizeof config);
