@@ -192,7 +192,8 @@ TEST(Validation, is_silent_while_nibble_run_tells_a_story) {
   NBL_REQUIRE_STORIES();
   const auto bytes = test::stories_file().span();
   const TempFile model({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, ".nbl");
-  for (const std::string option : {"--no-echo", "--floor", "--no-import", "--weights=texture"}) {
+  for (const std::string option :
+       {"--no-echo", "--floor", "--no-import", "--weights=texture", "--repeat-penalty=1.2"}) {
     const Layer layer;
     const ProcessResult result = test::run_process({NIBBLE_RUN, "-m", model.path().string(), "-q",
                                                     "-p", "Once upon a time", "-n", "24", option},

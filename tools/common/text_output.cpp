@@ -21,13 +21,28 @@ void TextOutput::decode(uint32_t token, bool write) {
   size_t length = 0;
   nbl_error error = {};
   check(engine_.detokenize(&decoder_, token, piece_, &length, &error), error);
-  if (write) std::fwrite(piece_.data(), 1, length, stream_);
+  if (write) this->write({piece_.data(), length});
+}
+
+void TextOutput::write(std::string_view text) {
+  size_t length = 0;
+  nbl_error error = {};
+  check(stops_.put(&decoder_, text, shown_, &length, &error), error);
+  std::fwrite(shown_.data(), 1, length, stream_);
 }
 
 void TextOutput::put(std::span<const uint32_t> tokens) {
   for (const uint32_t token : tokens)
     decode(token, true);
   flush(stream_);
+}
+
+void TextOutput::stop_at(const std::vector<std::string>& texts) {
+  std::vector<const char*> pointers;
+  for (const std::string& text : texts)
+    pointers.push_back(text.c_str());
+  nbl_error error = {};
+  check(stops_.begin(pointers, &error), error);
 }
 
 void TextOutput::skip(std::span<const uint32_t> tokens) {
@@ -39,7 +54,9 @@ void TextOutput::finish() {
   size_t length = 0;
   nbl_error error = {};
   check(nbl_detokenize_flush(&decoder_, piece_.data(), piece_.size(), &length, &error), error);
-  std::fwrite(piece_.data(), 1, length, stream_);
+  write({piece_.data(), length});
+  check(stops_.flush(shown_, &length, &error), error);
+  std::fwrite(shown_.data(), 1, length, stream_);
   std::fputc('\n', stream_);
   flush(stream_);
 }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "rt/nibble.hpp"
@@ -16,9 +18,15 @@ namespace nbl::tools {
 class TextOutput {
  public:
   TextOutput(nibble::Engine& engine, std::FILE* stream)
-      : engine_(engine), stream_(stream), piece_(engine.max_piece_bytes() + 4) {}
+      : engine_(engine),
+        stream_(stream),
+        piece_(engine.max_piece_bytes() + 4),
+        shown_(piece_.size() + NBL_MAX_STOP_BYTES) {}
 
   void put(std::span<const uint32_t> tokens);
+  // From now on the text ends in front of the first of these. Borrows them.
+  void stop_at(const std::vector<std::string>& texts);
+  bool stopped() const { return stops_.found(); }
   // Decodes without writing, so that what follows is spelled as a continuation.
   void skip(std::span<const uint32_t> tokens);
   // Writes what is left of an incomplete character, and a newline.
@@ -26,11 +34,15 @@ class TextOutput {
 
  private:
   void decode(uint32_t token, bool write);
+  // Writes what no stop text begins with.
+  void write(std::string_view text);
 
   nibble::Engine& engine_;
   std::FILE* stream_;
   std::vector<char> piece_;
+  std::vector<char> shown_;
   nbl_decoder decoder_ = {};
+  nibble::StopTexts stops_;
 };
 
 // Writes tokens as decimal ids, separated by spaces.

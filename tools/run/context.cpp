@@ -5,6 +5,7 @@
 #include "tools/common/failure.h"
 #include "tools/common/mapped_file.h"
 #include "tools/run/prompt.h"
+#include "tools/run/sampling_options.h"
 
 namespace nbl::tools {
 namespace {
@@ -43,7 +44,7 @@ std::vector<uint32_t> begin_sequence(const Options& options, EngineSession& sess
   if (!options.load_state.empty()) {
     const MappedFile state(options.load_state);
     check(engine.load_state(state.bytes(), &error), error);
-    if (options.samples) check(engine.set_sampling(options.sampling, &error), error);
+    if (options.samples) set_sampling(engine, options.sampling, options.more_sampling);
     if (!options.quiet) std::fprintf(stderr, "loaded %u positions\n", engine.position());
     uint32_t token = 0;
     if (!has_prompt(options) && engine.next_token(&token) == 0) return {};

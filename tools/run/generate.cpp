@@ -49,7 +49,8 @@ void generate_with_logits(nibble::Engine& engine, const Options& options, Logits
       return;
     }
     output.put({&token, 1});
-    if (statistics.generated == options.generate) return;
+    statistics.stopped = output.stopped();
+    if (statistics.stopped || statistics.generated == options.generate) return;
     if (engine.position() == context && options.on_full == "stop") {
       statistics.context_full = true;
       return;
@@ -79,6 +80,7 @@ void generate(nibble::Engine& engine, const Options& options, Output& output,
     statistics.generated += count;
     statistics.stopped = !options.ignore_stop && engine.is_stop_token(tokens[count - 1]);
     output.put({tokens.data(), statistics.stopped ? count - 1 : count});
+    statistics.stopped |= output.stopped();
     if (statistics.stopped) return;
     if (seconds < kBurstSeconds / 2) burst = std::min(burst * 2, info.max_burst);
     if (seconds > kBurstSeconds * 2) burst = std::max(burst / 2, 1u);

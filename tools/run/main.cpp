@@ -54,8 +54,7 @@ int run(const Options& options) {
   nibble::Engine& engine = session.engine();
   statistics.load_seconds = seconds_since(start);
 
-  nbl_error error = {};
-  check(engine.set_sampling(options.sampling, &error), error);
+  set_sampling(engine, options.sampling, options.more_sampling);
   std::optional<OutputFile> state_file;
   if (!options.save_state.empty()) state_file.emplace("the state", options.save_state);
   const std::vector<uint32_t> prompt = begin_sequence(options, session);

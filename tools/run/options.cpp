@@ -30,6 +30,7 @@ void describe_options(CLI::App& app, Options& options) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--seed", options.sampling.seed, "Same seed, same text")->capture_default_str();
+  describe_sampling(app, options.sampling, options.more_sampling);
   app.add_option("--device", options.device,
                  "Vulkan device, counted from 0; default: first that fits")
       ->check(CLI::Range(0, 1 << 16));

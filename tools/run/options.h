@@ -9,6 +9,7 @@
 #include "rt/nibble.h"
 #include "tools/common/cache_file.h"
 #include "tools/common/mapped_file.h"
+#include "tools/run/sampling_options.h"
 
 namespace nbl::tools {
 
@@ -20,6 +21,7 @@ struct Options {
   bool special = false;
   uint32_t generate = 128;
   nbl_sampling sampling = {};
+  SamplingOptions more_sampling;
   int32_t device = -1;
   uint32_t context = 0;
   uint32_t prefill_chunk = 0;

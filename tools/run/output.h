@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tools/common/engine_session.h"
@@ -12,15 +13,21 @@
 
 namespace nbl::tools {
 
-// Where generated tokens go: ids or text.
+// Where generated tokens go: ids or text. Throws Failure where stop texts are asked for and there
+// is no text.
+//
+// Borrows  the options' stop texts and the engine.
 class Output {
  public:
   Output(const Options& options, EngineSession& session);
   void prompt(const std::vector<uint32_t>& tokens, bool echo);
+  // Shows nothing from a stop text on.
   void put(std::span<const uint32_t> tokens);
+  bool stopped() const { return text_ && text_->stopped(); }
   void finish();
 
  private:
+  const std::vector<std::string>& stops_;
   std::optional<IdOutput> ids_;
   std::optional<TextOutput> text_;
 };
