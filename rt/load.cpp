@@ -90,8 +90,31 @@ uint64_t size_of(const flatbuffers::Vector<uint32_t>* vector) {
   return vector == nullptr ? 0 : vector->size();
 }
 
+Status check_chat(const Model& model, Error* error) {
+  const auto* texts = model.root()->chat_texts();
+  if (texts == nullptr) return {};
+  const char* name = "chat text count";
+  uint64_t value = model.root()->tokenizer() == nullptr ? 0 : texts->size();
+  uint64_t limit = kChatTextCount;
+  if (value == limit) {
+    ChatTable chat;
+    model.chat(&chat);
+    name = "bytes of chat texts";
+    value = chat.bytes;
+    limit = kMaxChatBytes;
+    if (value <= limit) {
+      name = "chat flags";
+      value = chat.flags;
+      limit = kChatFlagsEnd - 1;
+      if (value <= limit) return {};
+    }
+  }
+  return fail(error, Code::bad_tokenizer, 0, name, value, limit);
+}
+
 Status check_text(const Model& model, Error* error) {
   const fb::Tokenizer* t = model.root()->tokenizer();
+  NBL_TRY(check_chat(model, error));
   if (t == nullptr) return {};
   if (!is_one_of(t->kind(), kTokenizerKindNames)) {
     return fail(error, Code::unknown_layout, 0, name_of(t->kind()));

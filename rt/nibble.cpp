@@ -7,6 +7,7 @@
 #include "rt/engine.h"
 #include "rt/step/rows.h"
 #include "rt/step/state.h"
+#include "rt/text/chat.h"
 #include "rt/text/detokenize.h"
 #include "rt/text/encode.h"
 #include "rt/text/stop.h"
@@ -74,6 +75,10 @@ static_assert(sizeof(Decoder) == sizeof(nbl_decoder));
 static_assert(sizeof(StopState) == sizeof(nbl_stop));
 static_assert(offsetof(StopState, marks) == offsetof(nbl_stop, marks));
 static_assert(kMaxStopTexts == NBL_MAX_STOP_TEXTS && kMaxStopBytes == NBL_MAX_STOP_BYTES);
+static_assert(sizeof(ChatState) == sizeof(nbl_chat));
+static_assert(kChatSystem == NBL_CHAT_SYSTEM && kChatUser == NBL_CHAT_USER &&
+              kChatAssistant == NBL_CHAT_ASSISTANT && kChatOpen == NBL_CHAT_OPEN &&
+              kChatCut == NBL_CHAT_CUT);
 static_assert(sizeof(nbl_error::name) == sizeof(Error::name));
 
 }  // namespace
@@ -244,6 +249,7 @@ void nbl_get_info(const nbl_engine* engine, nbl_info* info) {
   info->decode_weight_bytes = plan.decode.weight_bytes;
   TokenizerTables tables{};
   info->has_tokenizer = engine->model.tokenizer(&tables) ? 1 : 0;
+  info->has_chat = engine->model.chat(nullptr) ? 1 : 0;
   info->bos = info->has_tokenizer != 0 ? tables.bos : -1;
   info->eos = info->has_tokenizer != 0 ? tables.eos : -1;
   const PoolStats stats = engine->pool.stats();
@@ -344,6 +350,35 @@ nbl_status nbl_stop_flush(nbl_stop* stop, char* out, size_t out_bytes, size_t* l
   Error facts;
   return report(flush_text(reinterpret_cast<StopState*>(stop), {out, out_bytes}, length, &facts),
                 facts, error);
+}
+
+size_t nbl_chat_scratch_bytes(const nbl_engine* engine, size_t text_bytes) {
+  ChatTable chat;
+  if (engine == nullptr || !engine->model.chat(&chat)) return 0;
+  return chat_scratch_bytes(chat.bytes, text_bytes);
+}
+
+nbl_status nbl_chat_turn(const nbl_engine* engine, nbl_chat* chat, uint32_t role, const char* text,
+                         size_t text_bytes, uint32_t flags, void* scratch, size_t scratch_bytes,
+                         uint32_t* tokens, size_t capacity, size_t* count, nbl_error* error) {
+  const char* absent = nullptr;
+  if (count == nullptr) absent = "count";
+  if (tokens == nullptr && capacity > 0) absent = "tokens";
+  if (scratch == nullptr) absent = "scratch";
+  if (text == nullptr && text_bytes > 0) absent = "text";
+  if (chat == nullptr) absent = "chat";
+  if (absent != nullptr) return missing(absent, error);
+  Error facts;
+  TokenizerTables tables{};
+  ChatTable table;
+  Status status = tokenizer_of(engine, &tables, &facts);
+  if (status.ok() && !engine->model.chat(&table)) status = fail(&facts, Code::no_chat, 0, {});
+  if (status.ok()) {
+    status = chat_turn(tables, table, reinterpret_cast<ChatState*>(chat), role, {text, text_bytes},
+                       flags, {static_cast<std::byte*>(scratch), scratch_bytes}, {tokens, capacity},
+                       count, &facts);
+  }
+  return report(status, facts, error);
 }
 
 nbl_status nbl_timings(nbl_engine* engine, int prefill, nbl_timing* timings, uint32_t capacity,

@@ -138,6 +138,15 @@ class Engine {
     return nbl_detokenize(engine_, decoder, token, text.data(), text.size(), length, error);
   }
 
+  size_t chat_scratch_bytes(size_t text_bytes) const {
+    return nbl_chat_scratch_bytes(engine_, text_bytes);
+  }
+  nbl_status chat_turn(nbl_chat* chat, uint32_t role, std::string_view text, uint32_t flags,
+                       std::span<std::byte> scratch, std::span<uint32_t> tokens, size_t* count,
+                       nbl_error* error = nullptr) const {
+    return nbl_chat_turn(engine_, chat, role, text.data(), text.size(), flags, scratch.data(),
+                         scratch.size(), tokens.data(), tokens.size(), count, error);
+  }
   nbl_status timings(bool prefill, std::span<nbl_timing> timings, uint32_t* count,
                      nbl_error* error = nullptr) {
     return nbl_timings(engine_, prefill ? 1 : 0, timings.data(),

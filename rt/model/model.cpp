@@ -184,4 +184,17 @@ bool Model::tokenizer(TokenizerTables* tables) const {
   return true;
 }
 
+bool Model::chat(ChatTable* table) const {
+  const auto* texts = root_->chat_texts();
+  if (texts == nullptr) return false;
+  if (table == nullptr) return true;
+  table->flags = root_->chat_flags();
+  table->bytes = 0;
+  for (uint32_t i = 0; i < kChatTextCount; ++i) {
+    table->texts[i] = view(texts->Get(i));
+    table->bytes += table->texts[i].size();
+  }
+  return true;
+}
+
 }  // namespace nbl

@@ -13,6 +13,7 @@
 
 #include "rt/base/limits.h"
 #include "rt/base/status.h"
+#include "rt/model/chat_table.h"
 #include "rt/model/function.h"
 #include "rt/model/q4.h"
 #include "rt/model/tokenizer_tables.h"
@@ -179,8 +180,9 @@ class Model {
   std::span<const uint32_t> prefix() const;
   std::span<const std::byte> prefix_rows() const;
 
-  // False where the model has none; *tables is then untouched.
+  // False where the model has none; the table is then untouched.
   bool tokenizer(TokenizerTables* tables) const;
+  bool chat(ChatTable* table) const;  // table may be null
 
   std::span<const std::byte> file() const { return file_; }
   const fb::Model* root() const { return root_; }
