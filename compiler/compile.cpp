@@ -29,13 +29,15 @@ std::string last_name(const std::filesystem::path& path) {
   return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
 }
 
-Metadata describe(const CompileOptions& options, const ModelSource& source) {
+Metadata describe(const CompileOptions& options, const ModelSource& source,
+                  const std::string& chat) {
   Metadata metadata = {{"source", last_name(options.input)},
                        {"quantization", "groupwise symmetric int4, f16 scales"},
                        {"group_size", fmt::format("{}", options.group_size)},
                        {"activations", options.passes.activations == Activations::int8
                                            ? "int8, a scale and a zero point a row"
                                            : "f32"}};
+  if (!chat.empty()) metadata.emplace_back("chat", chat);
   metadata.insert(metadata.end(), source.metadata.begin(), source.metadata.end());
   return metadata;
 }
@@ -65,19 +67,28 @@ CompileReport compile(const CompileOptions& options) {
   report.hyper = source.hyper;
   report.warnings = source.warnings;
   report.notes = source.notes;
-  const TokenizerData* tokenizer = source.tokenizer ? &*source.tokenizer : nullptr;
+  TokenizerData* tokenizer = source.tokenizer ? &*source.tokenizer : nullptr;
+  ChatChoice chat;
   if (tokenizer == nullptr) {
+    if (!options.chat.empty() && options.chat != "none") {
+      throw CompileError(
+          "the model has no tokenizer and cannot chat: give it one with --tokenizer");
+    }
     report.warnings.push_back(
         "the model has no tokenizer: it takes and gives token ids only (--tokenizer adds one)");
   } else {
     check_tokenizer_size(*tokenizer, source.hyper);
+    chat = choose_chat(options.chat, tokenizer, &source.graph.stop_tokens);
+    if (chat.format) report.chat = chat.format->family;
+    if (!chat.note.empty()) report.notes.push_back(chat.note);
   }
   run_passes(&source.graph, options.passes);
   report.context = source.graph.context_length;
   report.op_count = source.graph.ops.size();
   report.emitted = emit(source.graph, tokenizer,
                         {.group_size = options.group_size,
-                         .metadata = describe(options, source),
+                         .chat = chat.format ? &*chat.format : nullptr,
+                         .metadata = describe(options, source, report.chat),
                          .progress = options.progress},
                         options.output);
   return report;

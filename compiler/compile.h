@@ -18,6 +18,7 @@ struct CompileOptions {
   std::filesystem::path input;
   std::filesystem::path output;
   std::filesystem::path tokenizer = {};  // empty: the checkpoint's own
+  std::string chat = {};                 // family of the chat template; empty: by its content
   uint32_t group_size = 32;
   uint32_t context = 0;  // 0: the default
   uint32_t prefill_chunk = 64;
@@ -33,6 +34,7 @@ struct CompileReport {
   Hyper hyper;
   uint32_t context = 0;
   size_t op_count = 0;
+  std::string chat;                   // family, or empty
   std::vector<std::string> notes;     // one sentence each, of interest
   std::vector<std::string> warnings;  // one sentence each, of concern
 };

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "compiler/chat/chat_format.h"
 #include "compiler/commands.h"
 
 namespace {
@@ -103,6 +104,11 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
   app->add_option("-o,--output", options->output, "Model file to write")->required();
   app->add_option("--tokenizer", options->tokenizer,
                   "Tokenizer file, where the checkpoint has none of its own");
+  app->add_option(
+         "--chat", options->chat,
+         fmt::format("How the model chats, whatever its chat template looks like: {}, or none",
+                     chat_family_names()))
+      ->type_name("FAMILY");
   add_group_size(app, &options->group_size);
   app->add_option("--context", options->context,
                   fmt::format("Positions the model has room for; the checkpoint's, but at most {}, "

@@ -30,6 +30,7 @@ void print_report(const CompileOptions& options, const CompileReport& report) {
   const Hyper& h = report.hyper;
   fmt::print("{}: {} layers, {} wide, {} tokens, context {}, {} ops\n", options.output.string(),
              h.layers, h.dim, h.vocab, report.context, report.op_count);
+  if (!report.chat.empty()) fmt::print("chats as {}\n", report.chat);
   fmt::print("{:.2f} MiB in {} segments", static_cast<double>(file.file_bytes) / kMiB,
              file.segment_count);
   if (file.shared_bytes > 0) {

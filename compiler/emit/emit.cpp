@@ -148,6 +148,7 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
                 const std::filesystem::path& path) {
   GraphBuffer model{.graph = &graph,
                     .tokenizer = tokenizer,
+                    .chat = options.chat,
                     .metadata = &options.metadata,
                     .places = std::vector<TensorSegments>(graph.tensors.size()),
                     .segments = {}};

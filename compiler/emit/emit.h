@@ -20,6 +20,7 @@ using Progress = std::function<void(const std::string& tensor, double done)>;
 
 struct EmitOptions {
   uint32_t group_size = 32;
+  const ChatFormat* chat = nullptr;
   Metadata metadata = {};
   Progress progress = {};  // may be empty
 };

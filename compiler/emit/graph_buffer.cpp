@@ -114,9 +114,14 @@ std::vector<std::byte> graph_bytes(const GraphBuffer& model) {
   const auto tensor_vector = builder.CreateVector(tensors);
   const auto op_vector = builder.CreateVector(ops);
   const auto metadata_vector = builder.CreateVector(metadata);
+  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> chat_texts;
+  if (model.chat != nullptr) {
+    chat_texts = builder.CreateVectorOfStrings(model.chat->texts.begin(), model.chat->texts.end());
+  }
   const auto root = fb::CreateModel(
       builder, name, architecture, graph.vocab_size, graph.context_length, graph.prefill_chunk,
-      stop_tokens, segment_vector, tensor_vector, op_vector, tokenizer, metadata_vector);
+      stop_tokens, segment_vector, tensor_vector, op_vector, tokenizer, metadata_vector, chat_texts,
+      model.chat != nullptr ? model.chat->flags : 0);
   fb::FinishModelBuffer(builder, root);
   std::vector<std::byte> bytes(builder.GetSize());
   std::memcpy(bytes.data(), builder.GetBufferPointer(), bytes.size());

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/chat/chat_format.h"
 #include "compiler/emit/segments.h"
 #include "compiler/graph/graph.h"
 #include "compiler/import/checkpoint.h"
@@ -24,6 +25,7 @@ struct TensorSegments {
 struct GraphBuffer {
   const Graph* graph;
   const TokenizerData* tokenizer;  // may be null
+  const ChatFormat* chat;          // may be null
   const Metadata* metadata;
   std::vector<TensorSegments> places;  // one a tensor
   std::vector<SegmentInfo> segments;

@@ -55,6 +55,9 @@ struct Merge {
   uint32_t rank;
 };
 
+// Sides on which a token takes the white space beside it.
+enum StripSide : uint8_t { kStripsLeft = 1, kStripsRight = 2 };
+
 // A vocabulary. In a piece of kind spm a space is U+2581; those of kind bpe are the bytes of a
 // text.
 struct TokenizerData {
@@ -71,6 +74,10 @@ struct TokenizerData {
   Splitter splitter = Splitter::gpt2;
   bool whole_words = false;        // a word that is a piece is that token, whatever the merges say
   std::vector<Merge> merges = {};  // of different (left, right), in any order
+  // Chats. Of no effect on other texts.
+  std::string chat_template = {};              // Jinja, as the file has it
+  std::map<std::string, uint8_t> strips = {};  // pieces, with their StripSides
+  bool space_after_control = true;             // where texts get a space in front
 };
 
 // What the gate of a feed-forward block goes through.

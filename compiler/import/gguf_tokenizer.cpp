@@ -167,7 +167,9 @@ bool is_known(std::string_view kind) {
 }
 
 TokenizerData read_kind(const GgufFile& file, std::string_view kind) {
-  return kind == "llama" ? read_spm(file) : read_bpe(file);
+  TokenizerData data = kind == "llama" ? read_spm(file) : read_bpe(file);
+  data.chat_template = file.text("tokenizer.chat_template").value_or("");
+  return data;
 }
 
 }  // namespace

@@ -65,8 +65,11 @@ void read_added_tokens(const JsonField& tokenizer, TokenizerData* data,
   std::string example;
   for (const JsonField& token : tokenizer.at("added_tokens").elements()) {
     add_token(token, data);
-    if (!flag_or(token, "lstrip", false) && !flag_or(token, "rstrip", false) &&
-        !flag_or(token, "single_word", false)) {
+    const uint8_t left = flag_or(token, "lstrip", false) ? uint8_t{kStripsLeft} : uint8_t{0};
+    const uint8_t right = flag_or(token, "rstrip", false) ? uint8_t{kStripsRight} : uint8_t{0};
+    if (left != 0 || right != 0) {
+      data->strips[token.at("content").text()] = static_cast<uint8_t>(left | right);
+    } else if (!flag_or(token, "single_word", false)) {
       continue;
     }
     if (stripping++ == 0) example = token.at("content").text();
@@ -74,7 +77,7 @@ void read_added_tokens(const JsonField& tokenizer, TokenizerData* data,
   if (stripping == 0) return;
   warnings->push_back(fmt::format(
       "{}: {} tokens, such as {}, take the spaces beside them or stand only between words; the "
-      "device finds them anywhere and leaves the spaces",
+      "device finds them anywhere and leaves the spaces, but for those of a chat template",
       tokenizer.source(), stripping, example));
 }
 

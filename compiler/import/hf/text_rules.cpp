@@ -164,6 +164,7 @@ void read_metaspace(const JsonField& step, TextRules* rules, bool* marks) {
   }
   *marks = true;
   rules->add_space_prefix = rules->add_space_prefix || scheme != "never";
+  rules->space_after_control = scheme != "first";
   rules->splits_at_spaces = flag_or(step, "split", true);
 }
 

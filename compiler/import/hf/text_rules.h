@@ -13,7 +13,8 @@ struct TextRules {
   // spm: spaces become U+2581 and the text is one word. bpe: bytes, cut by the splitter.
   TokenizerKind kind = TokenizerKind::spm;
   Splitter splitter = Splitter::gpt2;  // bpe
-  bool add_space_prefix = false;       // spm
+  bool add_space_prefix = false;       // spm: texts get a space in front
+  bool space_after_control = true;     // spm: so does what follows a control token
   bool splits_at_spaces = false;       // spm: merges stay between spaces
 };
 

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizerFile = "tokenizer.json";
 constexpr const char* kTokenizerConfig = "tokenizer_config.json";
+constexpr const char* kTemplateFile = "chat_template.jinja";
 constexpr const char* kSentencePieceFile = "tokenizer.model";
 
 // A token by its text or as an object with it.
@@ -26,6 +27,25 @@ std::optional<std::string> token_text(const JsonField& config, std::string_view 
   if (!config.has(key)) return std::nullopt;
   const JsonField token = config.at(key);
   return token.is_text() ? token.text() : token.at("content").text();
+}
+
+// One template, or a list of them with names.
+std::string template_text(const JsonField& field) {
+  if (!field.is_list()) return field.text();
+  for (const JsonField& named : field.elements()) {
+    if (named.at("name").text() == "default") return named.at("template").text();
+  }
+  return {};
+}
+
+// The template that lies in a file of its own goes before that of tokenizer_config.json.
+std::string read_chat_template(const fs::path& folder, const JsonField* config) {
+  if (fs::exists(folder / kTemplateFile)) {
+    const MappedFile file(folder / kTemplateFile);
+    return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+  }
+  const bool has = config != nullptr && config->has("chat_template");
+  return has ? template_text(config->at("chat_template")) : std::string();
 }
 
 int32_t find_piece(const TokenizerData& data, std::string_view text, int32_t otherwise) {
@@ -50,6 +70,9 @@ void read_tokenizer_config(const fs::path& folder, const SpecialIds& ids, Tokeni
       data->eos = find_piece(*data, *text, data->eos);
     }
     if (config.has("add_bos_token")) add_bos = config.at("add_bos_token").flag();
+    data->chat_template = read_chat_template(folder, &config);
+  } else {
+    data->chat_template = read_chat_template(folder, nullptr);
   }
   if (!data->add_bos) data->bos = bos;  // else it is the template's
   data->add_bos = add_bos.value_or(data->add_bos) && data->bos >= 0;

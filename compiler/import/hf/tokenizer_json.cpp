@@ -151,6 +151,7 @@ TokenizerData read_tokenizer_json(const JsonFile& file, std::vector<std::string>
   data.kind = rules.kind;
   data.splitter = rules.splitter;
   data.add_space_prefix = rules.add_space_prefix;
+  data.space_after_control = rules.space_after_control;
   data.add_bos = false;
   data.whole_words = flag_or(model, "ignore_merges", false);
   Ids ids;
