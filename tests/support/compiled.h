@@ -6,10 +6,12 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "compiler/chat/chat_format.h"
 #include "compiler/compile.h"
 #include "tests/support/temp_file.h"
 
@@ -54,8 +56,12 @@ inline AlignedBytes build_model(const compiler::Checkpoint& checkpoint,
                                                options.passes, options.cache);
   if (options.edit) options.edit(&graph);
   const TempFile file("", ".nbl");
-  compiler::emit(graph, checkpoint.tokenizer ? &*checkpoint.tokenizer : nullptr,
-                 {.group_size = options.group_size}, file.path());
+  std::optional<compiler::TokenizerData> tokenizer = checkpoint.tokenizer;
+  compiler::ChatChoice chat;
+  if (tokenizer) chat = compiler::choose_chat("", &*tokenizer, &graph.stop_tokens);
+  compiler::emit(graph, tokenizer ? &*tokenizer : nullptr,
+                 {.group_size = options.group_size, .chat = chat.format ? &*chat.format : nullptr},
+                 file.path());
   return read_file(file.path());
 }
 

@@ -27,11 +27,12 @@ struct ProcessResult {
 
 // Units   `environment` entries are NAME=value; an entry replaces the parent's.
 inline ProcessResult run_process(std::vector<std::string> command,
-                                 const std::vector<std::string>& environment = {}) {
-  const TempFile out(""), err("");
+                                 const std::vector<std::string>& environment = {},
+                                 const std::string& input = {}) {
+  const TempFile in(input), out(""), err("");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, in.path().c_str(), O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.path().c_str(), O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.path().c_str(), O_WRONLY, 0);
   std::vector<std::string> settings = environment;

@@ -13,6 +13,8 @@
 
 namespace nbl::tools {
 
+inline constexpr int kInterruptedExit = 130;  // as shells report SIGINT
+
 // Set by SIGINT: generation ends after the tokens under way.
 extern volatile std::sig_atomic_t interrupted;
 

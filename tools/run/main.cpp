@@ -12,6 +12,7 @@
 #include "tools/common/engine_session.h"
 #include "tools/common/failure.h"
 #include "tools/common/mapped_file.h"
+#include "tools/run/chat.h"
 #include "tools/run/context.h"
 #include "tools/run/generate.h"
 #include "tools/run/logits_file.h"
@@ -20,8 +21,6 @@
 
 namespace nbl::tools {
 namespace {
-
-constexpr int kInterruptedExit = 130;  // as shells report SIGINT
 
 extern "C" void on_interrupt(int) {
   interrupted = 1;
@@ -55,6 +54,11 @@ int run(const Options& options) {
   statistics.load_seconds = seconds_since(start);
 
   set_sampling(engine, options.sampling, options.more_sampling);
+  if (options.chat) {
+    const int status = run_chat(options, session, &statistics);
+    if (!options.quiet) report(statistics, engine);
+    return status;
+  }
   std::optional<OutputFile> state_file;
   if (!options.save_state.empty()) state_file.emplace("the state", options.save_state);
   const std::vector<uint32_t> prompt = begin_sequence(options, session);
@@ -94,7 +98,8 @@ int main(int argc, char** argv) {
   nbl::tools::Options options;
   CLI::App app(
       "Continues a text with a model that nibblec compiled.\n\n"
-      "  nibble-run -m stories.nbl -p \"Once upon a time\" -n 200 --temp 0.8 --seed 7");
+      "  nibble-run -m stories.nbl -p \"Once upon a time\" -n 200 --temp 0.8 --seed 7\n"
+      "  nibble-run -m qwen3.nbl --chat --system \"Answer briefly.\" --temp 0.7");
   nbl::tools::describe_options(app, options);
   try {
     app.parse(argc, argv);
@@ -105,9 +110,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "nibble-run: %s\n", error.what());
     return 1;
   }
+  if (options.chat && app.count("--count") == 0) options.generate = ~0u;
   struct sigaction action = {};
   action.sa_handler = nbl::tools::on_interrupt;
-  action.sa_flags = SA_RESETHAND;  // the second Ctrl-C ends at once
+  // The second Ctrl-C ends at once, but for a chat, which decides itself.
+  if (!options.chat) action.sa_flags = SA_RESETHAND;
   sigaction(SIGINT, &action, nullptr);
   try {
     return nbl::tools::run(options);

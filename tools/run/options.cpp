@@ -16,10 +16,19 @@ void describe_options(CLI::App& app, Options& options) {
                                 "Token ids to continue, as 1,2,3; nothing is put in front");
   prompt->excludes(file)->excludes(tokens);
   file->excludes(tokens);
-  app.add_flag("--special", options.special,
-               "Control tokens written in the prompt, such as <|eot_id|>, stand for themselves")
-      ->excludes(tokens);
-  app.add_option("-n,--count", options.generate, "Tokens to generate")->capture_default_str();
+  auto* special = app.add_flag(
+      "--special", options.special,
+      "Control tokens written in the prompt, such as <|eot_id|>, stand for themselves");
+  special->excludes(tokens);
+  auto* chat = app.add_flag("--chat", options.chat,
+                            "Converse: each line of standard input is a turn; /reset forgets,\n"
+                            "/exit ends, ^C ends an answer or, between answers, the session");
+  chat->excludes(prompt)->excludes(file)->excludes(tokens)->excludes(special);
+  app.add_option("--system", options.system, "With --chat: what the model is told beforehand")
+      ->needs(chat);
+  app.add_option("-n,--count", options.generate,
+                 "Tokens to generate; in a chat, of an answer, which has no limit unless given")
+      ->capture_default_str();
   app.add_option("--temp", options.sampling.temperature, "Temperature; 0 = the most likely token")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
@@ -53,7 +62,8 @@ void describe_options(CLI::App& app, Options& options) {
   app.add_flag("--ignore-stop", options.ignore_stop, "Go on after a stop token");
   app.add_option("--logits", options.logits,
                  "Write the logits of every evaluated position: float32, little-endian,\n"
-                 "[prompt + generated - 1][vocabulary]");
+                 "[prompt + generated - 1][vocabulary]")
+      ->excludes(chat);
   app.add_option("--cache", options.cache,
                  "Pipeline cache file: read when there, written otherwise");
   add_context_options(app, options);

@@ -19,6 +19,8 @@ struct Options {
   std::string prompt_file;
   std::optional<std::string> tokens;
   bool special = false;
+  bool chat = false;
+  std::optional<std::string> system;
   uint32_t generate = 128;
   nbl_sampling sampling = {};
   SamplingOptions more_sampling;
