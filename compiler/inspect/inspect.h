@@ -24,9 +24,13 @@ struct Sharing {
 };
 Sharing find_sharing(const Model& model);
 
-// Summary, ops, tensors and segments.
+// Summary, chat table, ops, tensors and segments.
 std::string model_text(const Model& model);
 nlohmann::json model_json(const Model& model);
+
+// The chat table with an example of what it writes; null where the model has none.
+std::string chat_text(const Model& model);
+nlohmann::json chat_json(const Model& model);
 
 // A plan and the memory it lives in.
 struct OwnedPlan {

@@ -175,7 +175,8 @@ Sharing find_sharing(const Model& model) {
 }
 
 std::string model_text(const Model& model) {
-  return summary(model) + ops_text(model) + tensors_text(model) + segments_text(model);
+  return summary(model) + chat_text(model) + ops_text(model) + tensors_text(model) +
+         segments_text(model);
 }
 
 nlohmann::json model_json(const Model& model) {
@@ -195,6 +196,7 @@ nlohmann::json model_json(const Model& model) {
       json["metadata"][entry->key()->str()] = entry->value()->str();
     }
   }
+  json["chat"] = chat_json(model);
   for (uint32_t i = 0; i < model.op_count(); ++i) {
     const Op op = model.op(i);
     json["ops"].push_back({{"kind", kOpKindNames[static_cast<size_t>(op.kind)]},

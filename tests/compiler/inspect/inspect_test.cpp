@@ -8,6 +8,7 @@
 
 #include "boards/boards.h"
 #include "rt/load.h"
+#include "tests/support/chat_model.h"
 #include "tests/support/compiled.h"
 #include "tests/support/small_llama.h"
 
@@ -68,6 +69,21 @@ TEST(ModelText, shows_what_attention_is_asked_for) {
   EXPECT_NE(json.find("\"window\":9"), std::string::npos);
   EXPECT_NE(json.find("\"softcap\":30"), std::string::npos);
   EXPECT_NE(json.find("\"full\":true"), std::string::npos);
+}
+
+TEST(ModelText, shows_how_a_model_chats) {
+  const test::AlignedBytes file = test::chat_model(64);
+  const Model model = load_or_fail(file);
+  const std::string text = model_text(model);
+  EXPECT_NE(text.find("user_before               \"<|im_start|>user\\n\"\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("assistant\\n\"\n  its tokens"), std::string::npos) << text;
+  const nlohmann::json chat = model_json(model)["chat"];
+  EXPECT_EQ(chat["texts"]["close"], "\n");
+  EXPECT_GT(chat["example"].size(), 20u);
+  const test::AlignedBytes mute = test::build_model(test::small_llama({.layers = 1}));
+  EXPECT_NE(model_text(load_or_fail(mute)).find("no chat table"), std::string::npos);
+  EXPECT_TRUE(model_json(load_or_fail(mute))["chat"].is_null());
 }
 
 TEST(Boards, can_all_plan_a_model) {
