@@ -30,6 +30,8 @@ const char* const kExamples =
     "      int8 activations times 4-bit weights, for GPUs with a packed dot product.\n"
     "  nibblec compile decoder.pt2 -o decoder.nbl\n"
     "      What torch.export.save of PyTorch writes, with quantized weights or without.\n"
+    "  nibblec compile model.gguf -o model.nbl --chat chatml\n"
+    "      How the model chats, where its chat template does not tell.\n"
     "  nibblec inspect model.nbl --board rpi5\n"
     "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
     "  nibblec prefix model.nbl -o assistant.nbl --file system_prompt.txt\n"

@@ -102,6 +102,7 @@ LlamaFile write_gguf_llama(const LlamaSpec& spec) {
   add_extras(spec, &writer);
   file.tokenizer = compiler::synthetic_vocabulary(spec.vocab);
   if (spec.tokenizer) writer.add_tokenizer(file.tokenizer);
+  if (!spec.chat_template.empty()) writer.add_text("tokenizer.chat_template", spec.chat_template);
   std::string data;
   const auto pad = [&] { data.append(compiler::GgufWriter::padding_after(data.size()), '\0'); };
   const auto add_factors = [&](const char* name, std::vector<float> factors) {

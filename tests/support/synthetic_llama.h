@@ -29,6 +29,7 @@ struct LlamaSpec {
   compiler::SourceType type = compiler::SourceType::f32;  // of the matrices; norms are f32
   std::vector<float> rope_factors = {};                   // GGUF: rope_freqs.weight, R/2
   uint64_t seed = 1;
+  std::string chat_template = {};  // GGUF
   // What other architectures have; GGUF only.
   std::string architecture = "llama";
   uint32_t window = 0;         // positions that a row sees; 0 = all

@@ -10,6 +10,7 @@
 #include "compiler/import/gguf_writer.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/engine.h"
+#include "tests/support/gguf_writer.h"
 #include "tests/support/process.h"
 
 namespace nbl {
@@ -185,6 +186,61 @@ TEST_F(Chat, needs_a_chat_table_and_goes_without_a_prompt) {
     EXPECT_EQ(result.status, 1);
     EXPECT_EQ(result.error_lines(), 1) << result.err;
   }
+}
+
+ProcessResult compile(const std::string& chat_template, const std::filesystem::path& output,
+                      const std::vector<std::string>& options = {}) {
+  const TempFile input(test::write_gguf_llama({.chat_template = chat_template}).bytes, ".gguf");
+  std::vector<std::string> command = {NIBBLEC, "compile", input.path().string(), "-o",
+                                      output.string()};
+  command.insert(command.end(), options.begin(), options.end());
+  return test::run_process(command);
+}
+
+TEST_F(Chat, compiling_says_how_a_model_chats) {
+  const TempFile output("", ".nbl");
+  const std::string zephyr = "{{ '<|user|>\n' + m.content + eos_token }}\n{{ '<|assistant|>' }}";
+  const ProcessResult known = compile(zephyr, output.path());
+  EXPECT_EQ(known.status, 0) << known.err;
+  EXPECT_NE(known.out.find("chats as zephyr\n"), std::string::npos) << known.out;
+  const ProcessResult shown = test::run_process({NIBBLEC, "inspect", output.path().string()});
+  EXPECT_NE(shown.out.find("  open                      \"<|assistant|>\\n\"\n"), std::string::npos)
+      << shown.out;
+  const ProcessResult spoken = test::run_process(
+      {NIBBLE_RUN, "-m", output.path().string(), "--chat", "-n", "3", "-q"}, {}, "hello\n");
+  EXPECT_EQ(spoken.status, 0) << spoken.err;
+
+  const ProcessResult unknown = compile("{{ messages }}", output.path());
+  EXPECT_EQ(unknown.status, 0) << unknown.err;
+  EXPECT_EQ(unknown.error_lines(), 1) << unknown.err;
+  EXPECT_NE(unknown.err.find("note: the model's chat template is of no family"), std::string::npos);
+  EXPECT_EQ(unknown.out.find("chats as"), std::string::npos);
+  const ProcessResult overridden = compile("{{ messages }}", output.path(), {"--chat", "llama2"});
+  EXPECT_NE(overridden.out.find("chats as llama2\n"), std::string::npos) << overridden.err;
+  for (const char* family : {"chatml", "nothing"}) {
+    const ProcessResult refused = compile(zephyr, output.path(), {"--chat", family});
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_EQ(refused.error_lines(), 1) << refused.err;
+    EXPECT_NE(refused.err.find(family), std::string::npos) << refused.err;
+  }
+}
+
+// What was learnt in turns is answered in turns.
+TEST_F(Chat, the_demo_model_answers) {
+  const TempFile output("", ".nbl");
+  const ProcessResult compiled =
+      test::run_process({NIBBLEC, "compile", NIBBLE_SOURCE_DIR "/models/demo/checkpoint", "-o",
+                         output.path().string()});
+  ASSERT_EQ(compiled.status, 0) << compiled.err;
+  const ProcessResult result = test::run_process(
+      {NIBBLE_RUN, "-m", output.path().string(), "--chat", "-q"}, {},
+      "Dim the hallway lights to 30 percent\nwake me at ten to seven on weekdays\n"
+      "/reset\nstart the dishwasher");
+  EXPECT_EQ(result.out,
+            "{\"light\":\"hallway\",\"level\":30}\n"
+            "{\"alarm\":\"06:50\",\"days\":\"weekdays\"}\n"
+            "{\"refuse\":\"no such device\"}\n")
+      << result.err;
 }
 
 // nibble-run with its input and output open.
