@@ -164,16 +164,15 @@ void nbl_close(nbl_engine* engine);
  * the rest does not matter. nbl_logits() gives the model's logits, without biases and penalties.
  *
  * Penalties look at the last penalty_window tokens in the context, of the prompt and of what came
- * after it alike; each token in there is punished once. Errors: bad_sampling (a number that is not
- * one or out of its range), bad_argument (penalty_window). */
+ * after it alike. Errors: bad_sampling (a number that is not one or out of its range), bad_argument
+ * (penalty_window). */
 enum { NBL_MAX_PENALTY_WINDOW = 1024, NBL_DEFAULT_PENALTY_WINDOW = 64, NBL_MAX_LOGIT_BIASES = 256 };
 typedef struct nbl_sampling {
   float temperature; /* 0 = the most likely token; at most 1000 */
   uint32_t top_k;    /* only among the k most likely; 0 = off */
   float top_p;       /* only among the smallest set with this probability; 0 or 1 = off */
   uint64_t seed;     /* same model, device, seed and tokens: same choice, whatever the burst size */
-  float min_p; /* only tokens at least min_p times as likely as the likeliest one; 0 = off, 1 at
-                  most */
+  float min_p; /* only tokens min_p times as likely as the likeliest, or more; 0 to 1, 0 = off */
   float repeat_penalty;    /* logits above 0 are divided by it, others multiplied (Keskar et al.,
                               2019); 0.01 to 100; 0 or 1 = off */
   float presence_penalty;  /* subtracted from the logits; -100 to 100; 0 = off */

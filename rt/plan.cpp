@@ -229,9 +229,6 @@ Status resolve_binding(const Plan& plan, const Phase& phase, std::span<const Reg
     case Operand::results:
       place = plan.results;
       break;
-    case Operand::history:
-      place = plan.history();
-      break;
     case Operand::memory:
       place = {b->block, 0, 0};
       break;

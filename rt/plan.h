@@ -77,7 +77,7 @@ struct SegmentPlace {
 };
 
 // What a binding names before offsets are known, and for people afterwards.
-enum class Operand : uint8_t { step, results, value, state, segment, memory, window, history };
+enum class Operand : uint8_t { step, results, value, state, segment, memory, window };
 
 struct Binding {
   Operand operand;
@@ -151,12 +151,6 @@ struct Plan {
   uint64_t role_bytes[kBlockRoleCount] = {};  // allocated device memory
   uint64_t kv_bytes = 0;                      // the KV part of the state blocks
   uint64_t imported_bytes = 0;
-
-  // The tokens in the context, a word a position; behind the results.
-  Region history() const {
-    const uint64_t offset = align_up(results.offset + results.bytes, kDeviceAlignBytes);
-    return {results.block, offset, uint64_t{options.context} * 4};
-  }
 };
 
 // Fills *out, which must be fresh. Storage comes from `arena`: dispatches and blocks persistent,

@@ -17,6 +17,7 @@ struct Sizes {
   uint32_t blocks;
   uint32_t dispatches[kPhaseCount];  // decode, prefill, window, slide
   uint32_t max_burst;
+  uint32_t context;
 };
 
 bool wants_cache(const CacheHooks& hooks) {
@@ -32,6 +33,7 @@ Status take_storage(const Sizes& sizes, const RecordOptions& options, Storage* s
   NBL_TRY(storage->persistent(dispatches, &out->pipelines, error));
   NBL_TRY(storage->persistent(dispatches, &out->sets, error));
   NBL_TRY(storage->persistent(uint64_t{sizes.max_burst} + 2, &out->submit, error));
+  NBL_TRY(storage->persistent(sizes.context, &out->tokens, error));
   if (options.timestamps) {
     const uint32_t most = max_of(sizes.dispatches[0], sizes.dispatches[1]);
     NBL_TRY(storage->persistent(timestamps_of(most), &out->ticks, error));
@@ -51,7 +53,8 @@ Status record(const Model& model, const Plan& plan, const Device& device,
   const Sizes sizes{static_cast<uint32_t>(plan.blocks.size()),
                     {plan.decode.most_dispatches, plan.prefill.most_dispatches,
                      plan.window.most_dispatches, plan.slide.most_dispatches},
-                    plan.options.max_burst};
+                    plan.options.max_burst,
+                    plan.options.context};
   Storage storage(arena);
   std::span<std::byte> blob;
   NBL_TRY(take_storage(sizes, options, &storage, out, &blob, error));
@@ -74,7 +77,7 @@ Status record(const Model& model, const Plan& plan, const Device& device,
 uint64_t record_host_bytes(const PlanCounts& counts, const PlanOptions& plan,
                            const RecordOptions& options) {
   const uint32_t(&d)[kPhaseCount] = counts.dispatches;
-  const Sizes sizes{counts.blocks, {d[0], d[1], d[2], d[3]}, plan.max_burst};
+  const Sizes sizes{counts.blocks, {d[0], d[1], d[2], d[3]}, plan.max_burst, plan.context};
   Storage storage(nullptr);
   Recording none;
   std::span<std::byte> blob;

@@ -61,6 +61,7 @@ struct Recording {
   PhaseCommands slide;
   VkFence fence = VK_NULL_HANDLE;
   std::span<VkCommandBuffer> submit;  // room for begin, max_burst steps, end
+  std::span<uint32_t> tokens;         // [context]: the sequence's, by position
   std::span<uint64_t> ticks;          // room for the timestamps of a phase
   DeviceBlock staging;                // during record() only
 };

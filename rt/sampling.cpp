@@ -24,11 +24,11 @@ Status refuse(const char* why, Error* error) {
 
 }  // namespace
 
-Status set_sampling(Engine* engine, const nbl_sampling& s, Error* error) {
+Status check_sampling(const Sampling& s, Error* error) {
   if (!within(s.temperature, 0, 1000)) return refuse("temperature must be 0 to 1000", error);
   if (!within(s.top_p, 0, 1)) return refuse("top_p must be 0 to 1", error);
   if (!within(s.min_p, 0, 1)) return refuse("min_p must be 0 to 1", error);
-  if (s.repeat_penalty != 0 && !within(s.repeat_penalty, 0.01f, 100)) {
+  if (!within(s.repeat_penalty, 0.01f, 100)) {
     return refuse("repeat_penalty must be 0 or 0.01 to 100", error);
   }
   if (!within(s.presence_penalty, -100, 100)) {
@@ -40,24 +40,31 @@ Status set_sampling(Engine* engine, const nbl_sampling& s, Error* error) {
   if (s.penalty_window > STEP_MOST_WINDOW) {
     return fail(error, Code::bad_argument, 0, "penalty_window", s.penalty_window, STEP_MOST_WINDOW);
   }
-  const float repeat = s.repeat_penalty == 0 ? 1 : s.repeat_penalty;
-  const bool any = repeat != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0;
-  const uint32_t window = s.penalty_window == 0 ? kDefaultWindow : s.penalty_window;
-  engine->sequence.sampling = {.temperature = s.temperature,
-                               .top_k = s.top_k,
-                               .top_p = s.top_p > 0 ? s.top_p : 1,
-                               .seed = s.seed,
-                               .min_p = s.min_p,
-                               .repeat_penalty = repeat,
-                               .presence_penalty = s.presence_penalty,
-                               .frequency_penalty = s.frequency_penalty,
-                               .penalty_window = any ? window : 0};
+  return {};
+}
+
+Status set_sampling(Engine* engine, const nbl_sampling& s, Error* error) {
+  Sampling wanted{.temperature = s.temperature,
+                  .top_k = s.top_k,
+                  .top_p = s.top_p == 0 ? 1 : s.top_p,
+                  .seed = s.seed,
+                  .min_p = s.min_p,
+                  .repeat_penalty = s.repeat_penalty == 0 ? 1 : s.repeat_penalty,
+                  .presence_penalty = s.presence_penalty,
+                  .frequency_penalty = s.frequency_penalty,
+                  .penalty_window = s.penalty_window == 0 ? kDefaultWindow : s.penalty_window};
+  NBL_TRY(check_sampling(wanted, error));
+  const bool any =
+      wanted.repeat_penalty != 1 || wanted.presence_penalty != 0 || wanted.frequency_penalty != 0;
+  if (!any) wanted.penalty_window = 0;
+  engine->sequence.sampling = wanted;
   return {};
 }
 
 Status set_logit_bias(Engine* engine, std::span<const nbl_logit_bias> biases, Error* error) {
   if (biases.size() > STEP_MOST_BIAS) {
-    return fail(error, Code::bad_argument, 0, "count", biases.size(), STEP_MOST_BIAS);
+    return fail(error, Code::bad_argument, 0, "count (of logit biases)", biases.size(),
+                STEP_MOST_BIAS);
   }
   for (uint32_t i = 0; i < biases.size(); ++i) {
     const nbl_logit_bias& b = biases[i];

@@ -50,6 +50,16 @@ void write_step(const Stepper& s, const Sequence& sequence, std::span<const uint
   memcpy(target + sizeof(uint32_t) * STEP_TOKENS, tokens.data(), tokens.size_bytes());
 }
 
+// The tokens that penalties look at, in front of the step's own.
+void write_recent(const Stepper& s, const Sequence& sequence) {
+  const uint32_t count = min_of(sequence.sampling.penalty_window, sequence.position);
+  std::byte* const target = io(s, s.plan->io_step) + sizeof(uint32_t) * STEP_RECENT;
+  for (uint32_t p = sequence.position - count; p < sequence.position; ++p) {
+    memcpy(target + sizeof(uint32_t) * (p % STEP_MOST_WINDOW), &s.recording->tokens[p],
+           sizeof(uint32_t));
+  }
+}
+
 uint32_t result(const Stepper& s, uint32_t index) {
   uint32_t token = 0;
   memcpy(&token, io(s, s.plan->io_results) + index * sizeof token, sizeof token);
@@ -62,6 +72,7 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   const Recording& r = *s.recording;
   const DeviceBlock& block = r.blocks[s.plan->io_step.block];
   write_step(s, *sequence, tokens);
+  write_recent(s, *sequence);
   NBL_TRY(flush_block(*s.device, block, error));
   sequence->prefix_intact = min_of(sequence->prefix_intact, sequence->position);
   r.submit[0] = r.begin;
@@ -100,7 +111,8 @@ Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t
 }  // namespace
 
 void write_bias(const Stepper& s, uint32_t index, const LogitBias& bias) {
-  static_assert(sizeof bias == 8 && STEP_TOKENS == STEP_BIAS + 2 * STEP_MOST_BIAS);
+  static_assert(sizeof bias == 8 && STEP_RECENT == STEP_BIAS + 2 * STEP_MOST_BIAS &&
+                STEP_TOKENS == STEP_RECENT + STEP_MOST_WINDOW);
   NBL_ASSERT(index < STEP_MOST_BIAS);
   std::byte* const target = io(s, s.plan->io_step) + sizeof(uint32_t) * STEP_BIAS;
   memcpy(target + sizeof bias * index, &bias, sizeof bias);
@@ -111,16 +123,6 @@ bool is_stop_token(const Model& model, uint32_t token) {
     if (stop == token) return true;
   }
   return false;
-}
-
-Status check_sampling(const Sampling& sampling, Error* error) {
-  if (!(sampling.temperature >= 0.0f && sampling.temperature <= 1000.0f)) {
-    return fail(error, Code::bad_argument, 0, "temperature (not 0..1000)", 0, 1000);
-  }
-  if (!(sampling.top_p >= 0.0f && sampling.top_p <= 1.0f)) {
-    return fail(error, Code::bad_argument, 0, "top_p (not 0..1)", 0, 1);
-  }
-  return {};
 }
 
 Status evaluate(const Stepper& s, std::span<const uint32_t> tokens, Sequence* sequence,
@@ -134,6 +136,7 @@ Status evaluate(const Stepper& s, std::span<const uint32_t> tokens, Sequence* se
         min_of<size_t>(tokens.size(), min_of(s.plan->options.prefill_chunk, room)));
     const PhaseCommands& phase = count == 1 ? s.recording->decode : s.recording->prefill;
     NBL_TRY(run(s, phase, tokens.first(count), 1, sequence, error));
+    memcpy(&s.recording->tokens[sequence->position], tokens.data(), count * sizeof tokens[0]);
     sequence->position += count;
     sequence->next = result(s, 0);
     sequence->has_next = true;
@@ -169,6 +172,7 @@ Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequ
     bool stopped = false;
     while (used < steps && !stopped) {
       out[done + used] = fed;
+      s.recording->tokens[sequence->position + used] = fed;
       stopped = is_stop_token(*s.model, fed);
       sequence->next = result(s, used);
       fed = sequence->next;

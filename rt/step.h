@@ -55,7 +55,7 @@ struct Stepper {
   OnFull on_full;
 };
 
-// Errors  bad_argument; NaN is refused too.
+// Errors  bad_sampling, bad_argument; NaN is refused too.
 Status check_sampling(const Sampling& sampling, Error* error);
 
 // Runs the tokens from sequence->position on, in chunks, and samples the token after them. With

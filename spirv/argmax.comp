@@ -2,9 +2,8 @@
 //
 // Shapes      logits [rows][4 * stride4]; partial [slices] pairs of words, behind them a pair an
 //             entry of the list of tokens whose logits change: the token, or none where an earlier
-//             entry has it, and the logit as it was. history [context]: the tokens at the positions
-//             in front of this step. The row is that of the last live token, or 0 where there is
-//             only one.
+//             entry has it, and the logit as it was. The row is that of the last live token, or 0
+//             where there is only one.
 // Changes     are made in place before the largest is looked for; sample takes them back. A token with
 //             a bias: logit += bias. Then a token that is n > 0 times among the last STEP_WINDOW of
 //             the context, this step's included: logit = logit > 0 ? logit / repeat : logit * repeat,
@@ -24,7 +23,6 @@ layout(local_size_x = 128, local_size_x_id = 0) in;  // a power of two, at most 
 
 layout(set = 0, binding = 1) buffer Logits { vec4 logits[]; };
 layout(set = 0, binding = 2) buffer Partial { uint partial[]; };
-layout(set = 0, binding = 3) readonly buffer History { uint history[]; };
 layout(push_constant) uniform Push { ArgmaxPush push; };
 
 const uint kNone = 0xffffffffu;
@@ -45,7 +43,7 @@ void adjust(uint row4, uint first, uint count4, uint biased, uint window) {
   for (uint i = lane; i < count; i += gl_WorkGroupSize.x) {
     const uint position = begin + i - biased;
     listed[i] = i < biased             ? step[STEP_BIAS + 2u * i]
-                : position < input_pos ? history[position]
+                : position < input_pos ? step[STEP_RECENT + position % STEP_MOST_WINDOW]
                                        : step[STEP_TOKENS + position - input_pos];
   }
   barrier();

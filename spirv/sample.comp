@@ -1,11 +1,12 @@
 // token = argmax(logits), or a draw from softmax(logits / temperature) among the top k and top p
 //
 // Shapes      logits [rows][4 * stride4]; partial as argmax wrote it; results [steps]. Logits that
-//             argmax changed are what they were in the end. history [context]: a token a position.
+//             argmax changed are what they were in the end.
 // Step        read: position, sampling parameters. Written in the end, so that the same recording
 //             can be submitted again: results[out_index++] = tokens[0] = token; input_pos +=
 //             token_count; token_count = 1, or 0 where the last token of this step is a stop token:
-//             steps after it in the same submit do nothing. history[input_pos + i] = tokens[i].
+//             steps after it in the same submit do nothing. The step's one token is a recent one then;
+//             after a step of several the host tells of them.
 // Order       A token's distance is (maximum - logit) / temperature in nats as a fixed-point
 //             number, 32 = 2^32: its probability is exp(-distance) of the likeliest one's. Tokens
 //             are ordered by (distance, index); only those equal to the maximum have distance 0,
@@ -36,7 +37,6 @@ layout(set = 0, binding = 0) buffer Step { uint step[]; };
 layout(set = 0, binding = 1) buffer Logits { vec4 logits[]; };
 layout(set = 0, binding = 2) readonly buffer Partial { uint partial[]; };
 layout(set = 0, binding = 3) writeonly buffer Results { uint results[]; };
-layout(set = 0, binding = 4) writeonly buffer History { uint history[]; };
 layout(push_constant) uniform Push { SamplePush push; };
 
 const uint kNone = 0xffffffffu;
@@ -313,7 +313,7 @@ void main() {
     }
     token = draw(seed, input_pos + token_count);
   }
-  // The logits as the model made them, and the tokens that are in the context from now on.
+  // The logits as the model made them.
   const uint adjusted =
       step[STEP_BIAS_COUNT] + min(step[STEP_WINDOW], input_pos + token_count);
   for (uint i = lane; i < adjusted; i += gl_WorkGroupSize.x) {
@@ -322,11 +322,9 @@ void main() {
     if (changed == kNone) continue;
     logits[row4 + changed / 4u][changed % 4u] = uintBitsToFloat(partial[noted + 1u]);
   }
-  for (uint i = lane; i < token_count; i += gl_WorkGroupSize.x) {
-    history[input_pos + i] = step[STEP_TOKENS + i];
-  }
   if (lane == 0u) {
     if (out_index < results.length()) results[out_index] = token;
+    step[STEP_RECENT + input_pos % STEP_MOST_WINDOW] = step[STEP_TOKENS];
     step[STEP_TOKENS] = token;
     step[STEP_INPUT_POS] = input_pos + token_count;
     step[STEP_TOKEN_COUNT] = next_count;

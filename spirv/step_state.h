@@ -27,6 +27,9 @@
 #define STEP_BIAS 40 /* pairs of a token and the float bits of what its logit gets */
 #define STEP_MOST_BIAS 256
 #define STEP_MOST_ADJUSTED (STEP_MOST_BIAS + STEP_MOST_WINDOW)
-#define STEP_TOKENS 552 /* STEP_BIAS + 2 * STEP_MOST_BIAS: token ids from here on */
+/* Tokens in front of the step's, that at position p in place p % STEP_MOST_WINDOW: as many as the
+   window has. Within a submit the sample kernel writes those that its steps evaluate. */
+#define STEP_RECENT 552
+#define STEP_TOKENS 1576 /* token ids from here on */
 
 #endif

@@ -32,7 +32,7 @@ constexpr uint32_t kTrimAssistant = kTrimSystem << 4;
 
 // The content of a message, white space cut off: {{ message['content'] | trim }}.
 constexpr const char* kTrimmedContent =
-    R"((\[['"]content['"]\]|[. (]content)[ ]*(\|[ ]*trim|\.strip\(\)))";
+    R"((\[['"]content['"]\]|[. (]content)[ ]{0,9}(\|[ ]{0,9}trim|\.strip\(\)))";
 
 ChatFormat make(const std::string& start, std::vector<std::string> controls, uint32_t flags = 0) {
   ChatFormat format;
@@ -175,8 +175,8 @@ ChatFormat phi3(const Context& c) {
 // <|user|> and the others are text; the vocabulary's end of text ends each turn.
 ChatFormat zephyr(const Context& c) {
   ChatFormat f = make(c.start(), {c.eos});
-  const bool lines =
-      !c.text.has("eos_token") || c.text.has_match("eos_token[ ]*(\\}\\}\n|\\+[ ]*['\"]\n)");
+  const bool lines = !c.text.has("eos_token") ||
+                     c.text.has_match("eos_token[ ]{0,9}(\\}\\}\n|\\+[ ]{0,9}['\"]\n)");
   const std::string line = lines ? "\n" : "";
   const auto turn = [&](const char* role) {
     return std::array<std::string, 2>{fmt::format("<|{}|>\n", role), c.eos + line};
@@ -199,8 +199,8 @@ ChatFormat llama2(const Context& c) {
 ChatFormat mistral(const Context& c) {
   // ' ' + message['content'] | trim + eos_token + ' '
   constexpr const char* kAnswer =
-      R"((['"]([ ]?)['"][ ]*\+[ ]*)?(message\[['"]content['"]\]|message\.content|content)[ ]*)"
-      R"((\|[ ]*trim)?[ ]*\+[ ]*eos_token([ ]*\+[ ]*['"]([ ]?)['"])?)";
+      R"((['"]([ ]?)['"][ ]{0,9}\+[ ]{0,9})?(message\[['"]content['"]\]|message\.content|content)[ ]{0,9})"
+      R"((\|[ ]{0,9}trim)?[ ]{0,9}\+[ ]{0,9}eos_token([ ]{0,9}\+[ ]{0,9}['"]([ ]?)['"])?)";
   ChatFormat f = make(c.bos, {c.bos, c.eos});
   const std::string before = c.text.literal_with("[INST]").value_or("[INST] ");
   const std::string after = c.text.literal_with("[/INST]").value_or(" [/INST]");

@@ -27,8 +27,10 @@ std::string without_escapes(std::string_view text) {
 }  // namespace
 
 TemplateText::TemplateText(std::string_view chat_template)
-    : text_(std::regex_replace(without_escapes(chat_template),
-                               std::regex(R"((['"])[ \n]*\+[ \n]*\1)"), "")) {}
+    : text_(std::regex_replace(
+          without_escapes(chat_template.size() <= kMaxTemplateBytes ? chat_template
+                                                                    : std::string_view()),
+          std::regex(R"((['"])[ \n]{0,40}\+[ \n]{0,40}\1)"), "")) {}
 
 bool TemplateText::has_match(const char* expression) const {
   return std::regex_search(text_, std::regex(expression));

@@ -30,16 +30,15 @@ constexpr uint32_t argmax_partial_bytes(uint32_t slices) {
   return 8 * (slices + STEP_MOST_ADJUSTED);
 }
 
-// Bindings  step, logits (read and written), partial (written), history.
-// Shapes    logits f32 [tokens or 1][row_stride(vocab)], history u32 [context]: the tokens in front
-//           of the step's. partial u32 [argmax_slices()][2]: an order key and the index, then
+// Bindings  step, logits (read and written), partial (written).
+// Shapes    logits f32 [tokens or 1][row_stride(vocab)]. partial u32 [argmax_slices()][2]: an order
+// key and the index, then
 //           [STEP_MOST_ADJUSTED][2]: a token, or ~0 for none, and its logit as it was.
 // Errors    device_limit.
 Status call_argmax(const Caps& caps, const SampleArgs& args, KernelCall* call, Error* error);
 
 // Bindings  step and logits (read and written), partial, results u32 (written at the step's
-//           out_index, nothing where that is past its end), history (the step's tokens are
-//           written).
+//           out_index, nothing where that is past its end).
 // Errors    device_limit.
 Status call_sample(const Caps& caps, const SampleArgs& args, KernelCall* call, Error* error);
 

@@ -2,6 +2,7 @@
 
 #include "rt/base/checked.h"
 #include "rt/plan/place.h"
+#include "spirv/step_state.h"
 
 namespace nbl {
 namespace {
@@ -92,9 +93,10 @@ void PhaseBuilder::bind(Dispatch* dispatch, const Binding& binding) {
     if (value.last_use < dispatch_count_) value.last_use = dispatch_count_;
   }
   if (binding.operand == Operand::segment) weight_bytes_ += binding.bytes;
-  if (binding.operand != Operand::state && binding.operand != Operand::history) {
-    dispatch->bytes += binding.bytes;
-  }
+  if (binding.operand == Operand::state) return;
+  dispatch->bytes += binding.bytes;
+  // Most steps have no biases and no penalties.
+  if (binding.operand == Operand::step) dispatch->bytes -= 4 * (STEP_TOKENS - STEP_BIAS);
 }
 
 void PhaseBuilder::close(Dispatch*) {

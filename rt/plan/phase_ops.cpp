@@ -340,15 +340,15 @@ Status PhaseBuilder::add_sample(const Op& op, Error* error) {
   bind(dispatch, step(false));
   bind(dispatch, logits);
   bind(dispatch, value(partial, true));
-  bind(dispatch, {Operand::history, true, false, 0, 0, 0, plan_.history().bytes});
+  dispatch->bytes -= argmax_partial_bytes(0);  // most steps change no logit
   close(dispatch);
   NBL_TRY(call_sample(plan_.caps, args, &call, error));
   dispatch = open(call);
   bind(dispatch, step(true));
   bind(dispatch, logits);
   bind(dispatch, value(partial, false));
+  dispatch->bytes -= argmax_partial_bytes(0);
   bind(dispatch, {Operand::results, false, true, 0, 0, 0, plan_.results.bytes});
-  bind(dispatch, {Operand::history, false, true, 0, 0, 0, plan_.history().bytes});
   close(dispatch);
   return {};
 }

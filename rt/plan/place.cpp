@@ -266,10 +266,7 @@ Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_plac
   BlockList blocks(plan, count);
   Packer packer(&blocks, BlockRole::state, ceiling(*plan));
   plan->step = packer.add(uint64_t{step_words(plan->options.prefill_chunk)} * 4);
-  const uint64_t results = (uint64_t{plan->options.max_burst} + CHAIN_SYNC_WORDS) * 4;
-  const uint64_t history = uint64_t{plan->options.context} * 4;
-  plan->results = packer.add(align_up(results, kDeviceAlignBytes) + history);
-  plan->results.bytes = results;
+  plan->results = packer.add((uint64_t{plan->options.max_burst} + CHAIN_SYNC_WORDS) * 4);
   plan->kv_bytes = 0;
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);

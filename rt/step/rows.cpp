@@ -16,7 +16,7 @@ std::byte* mapped(const Stepper& s, const Region& place) {
 // Runs a phase for `count` positions from `position` on.
 Status run(const Stepper& s, const PhaseCommands& phase, uint32_t position, uint32_t count,
            bool load, Error* error) {
-  uint32_t words[STEP_TOKENS] = {};
+  uint32_t words[STEP_BIAS] = {};
   words[STEP_INPUT_POS] = position;
   words[STEP_TOKEN_COUNT] = count;
   words[STEP_ROWS_LOAD] = load ? 1 : 0;
@@ -59,6 +59,7 @@ Status load_rows(const Stepper& s, uint32_t position, std::span<const std::byte>
 Status restart(const Stepper& s, Sequence* sequence, Error* error) {
   const uint32_t length = static_cast<uint32_t>(s.model->prefix().size());
   if (sequence->prefix_intact < length) NBL_TRY(load_rows(s, 0, s.model->prefix_rows(), error));
+  memcpy(s.recording->tokens.data(), s.model->prefix().data(), length * sizeof(uint32_t));
   sequence->position = length;
   sequence->prefix_intact = length;
   sequence->dropped = 0;
@@ -75,6 +76,8 @@ Status slide(const Stepper& s, Sequence* sequence, Error* error) {
     const uint32_t count = min_of(s.plan->slide.tokens, end - at);
     NBL_TRY(run(s, s.recording->slide, at, count, false, error));
   }
+  uint32_t* const moved = &s.recording->tokens[s.plan->options.sinks];
+  memmove(moved, moved + shift, (end - s.plan->options.sinks) * sizeof *moved);
   sequence->position = end;
   sequence->dropped += shift;
   sequence->prefix_intact = min_of(sequence->prefix_intact, s.plan->options.sinks);

@@ -33,6 +33,11 @@ uint32_t checksum(const StateHeader& header, std::span<const std::byte> rows) {
   return crc.value();
 }
 
+// A token and a row.
+uint64_t bytes_of_position(const Stepper& s) {
+  return sizeof(uint32_t) + uint64_t{s.plan->row_bytes};
+}
+
 // What says that the bytes are a state as it was written.
 Status check_bytes(std::span<const std::byte> state, StateHeader* header, Error* error) {
   if (state.size() < sizeof *header) {
@@ -68,9 +73,9 @@ Status check_fit(const Stepper& s, const StateHeader& header, Error* error) {
   if (memcmp(digest.data(), header.model, digest.size()) != 0) {
     return fail(error, Code::state_of_other_model, 0, {});
   }
-  const uint64_t rows = uint64_t{header.position} * header.row_bytes;
-  if (header.bytes - sizeof header != rows) {
-    return fail(error, Code::bad_state, 0, "its size", header.bytes, sizeof header + rows);
+  const uint64_t behind = uint64_t{header.position} * bytes_of_position(s);
+  if (header.bytes - sizeof header != behind) {
+    return fail(error, Code::bad_state, 0, "its size", header.bytes, sizeof header + behind);
   }
   if (header.position > s.plan->options.context) {
     return fail(error, Code::state_too_long, 0, "the saved state", header.position,
@@ -82,10 +87,21 @@ Status check_fit(const Stepper& s, const StateHeader& header, Error* error) {
   return {};
 }
 
+Status check_tokens(const Stepper& s, std::span<const std::byte> words, Error* error) {
+  for (size_t at = 0; at < words.size(); at += sizeof(uint32_t)) {
+    uint32_t token = 0;
+    memcpy(&token, &words[at], sizeof token);
+    if (token >= s.plan->vocab_size) {
+      return fail(error, Code::bad_state, 0, "a token", token, s.plan->vocab_size);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 uint64_t state_bytes(const Stepper& s, const Sequence& sequence) {
-  return sizeof(StateHeader) + uint64_t{sequence.position} * s.plan->row_bytes;
+  return sizeof(StateHeader) + sequence.position * bytes_of_position(s);
 }
 
 Status save_state(const Stepper& s, const Sequence& sequence, std::span<std::byte> out,
@@ -94,8 +110,10 @@ Status save_state(const Stepper& s, const Sequence& sequence, std::span<std::byt
   if (out.size() < bytes) {
     return fail(error, Code::output_too_small, 0, "the buffer for the state", bytes, out.size());
   }
-  const std::span<std::byte> rows = out.first(bytes).subspan(sizeof(StateHeader));
-  NBL_TRY(save_rows(s, 0, rows, error));
+  const std::span<std::byte> behind = out.first(bytes).subspan(sizeof(StateHeader));
+  const size_t token_bytes = sequence.position * sizeof(uint32_t);
+  memcpy(behind.data(), s.recording->tokens.data(), token_bytes);
+  NBL_TRY(save_rows(s, 0, behind.subspan(token_bytes), error));
   StateHeader header{};
   memcpy(header.magic, kStateMagic, sizeof kStateMagic);
   header.version = kStateVersion;
@@ -114,7 +132,12 @@ Status save_state(const Stepper& s, const Sequence& sequence, std::span<std::byt
   header.temperature = std::bit_cast<uint32_t>(sequence.sampling.temperature);
   header.top_k = sequence.sampling.top_k;
   header.top_p = std::bit_cast<uint32_t>(sequence.sampling.top_p);
-  header.crc32 = checksum(header, rows);
+  header.min_p = std::bit_cast<uint32_t>(sequence.sampling.min_p);
+  header.repeat_penalty = std::bit_cast<uint32_t>(sequence.sampling.repeat_penalty);
+  header.presence_penalty = std::bit_cast<uint32_t>(sequence.sampling.presence_penalty);
+  header.frequency_penalty = std::bit_cast<uint32_t>(sequence.sampling.frequency_penalty);
+  header.penalty_window = sequence.sampling.penalty_window;
+  header.crc32 = checksum(header, behind);
   memcpy(out.data(), &header, sizeof header);
   return {};
 }
@@ -124,10 +147,21 @@ Status load_state(const Stepper& s, std::span<const std::byte> state, Sequence* 
   StateHeader header{};
   NBL_TRY(check_bytes(state, &header, error));
   NBL_TRY(check_fit(s, header, error));
-  const Sampling sampling{std::bit_cast<float>(header.temperature), header.top_k,
-                          std::bit_cast<float>(header.top_p), header.seed};
+  const Sampling sampling{.temperature = std::bit_cast<float>(header.temperature),
+                          .top_k = header.top_k,
+                          .top_p = std::bit_cast<float>(header.top_p),
+                          .seed = header.seed,
+                          .min_p = std::bit_cast<float>(header.min_p),
+                          .repeat_penalty = std::bit_cast<float>(header.repeat_penalty),
+                          .presence_penalty = std::bit_cast<float>(header.presence_penalty),
+                          .frequency_penalty = std::bit_cast<float>(header.frequency_penalty),
+                          .penalty_window = header.penalty_window};
   NBL_TRY(check_sampling(sampling, error));
-  NBL_TRY(load_rows(s, 0, state.first(header.bytes).subspan(sizeof header), error));
+  const std::span<const std::byte> behind = state.first(header.bytes).subspan(sizeof header);
+  const size_t token_bytes = header.position * sizeof(uint32_t);
+  NBL_TRY(check_tokens(s, behind.first(token_bytes), error));
+  NBL_TRY(load_rows(s, 0, behind.subspan(token_bytes), error));
+  memcpy(s.recording->tokens.data(), behind.data(), token_bytes);
   sequence->position = header.position;
   sequence->next = header.next;
   sequence->has_next = header.has_next != 0;

@@ -9,7 +9,7 @@ namespace nbl {
 inline constexpr char kStateMagic[8] = {'N', 'B', 'L', 'S', 'T', 'A', 'T', 'E'};
 inline constexpr uint32_t kStateVersion = 1;
 
-// Little-endian; the rows follow (rt/step/rows.h).
+// Little-endian. The tokens follow, a word a position, then the rows (rt/step/rows.h).
 struct StateHeader {
   char magic[8];
   uint32_t version;
@@ -26,8 +26,12 @@ struct StateHeader {
   uint32_t top_k;
   uint32_t top_p;     // float bits
   uint32_t has_next;  // 1 = `next` is one
-  uint32_t reserved[5];
-  uint32_t crc32;  // of the bytes before it, then of the rows
+  uint32_t min_p;     // float bits, as the next three
+  uint32_t repeat_penalty;
+  uint32_t presence_penalty;
+  uint32_t frequency_penalty;
+  uint32_t penalty_window;
+  uint32_t crc32;  // of the bytes before it, then of those behind it
 };
 static_assert(sizeof(StateHeader) == 128);
 

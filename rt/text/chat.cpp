@@ -49,7 +49,7 @@ std::string_view trimmed(std::string_view text, uint32_t flags) {
   }
   if ((flags & kChatTrimLeft) == 0) begin = 0;
   if ((flags & kChatTrimRight) == 0) end = text.size();
-  return begin < end ? text.substr(begin, end - begin) : std::string_view();
+  return begin < end ? std::string_view(text.data() + begin, end - begin) : std::string_view();
 }
 
 void write_text(Writer* writer, std::string_view text) {

@@ -71,7 +71,7 @@ size_t put_byte(StopState* s, char byte, char* out) {
   if (complete > 0) show(s, s->fed_bytes - complete);
   // What was held is the beginning of a stop text.
   const uint32_t written = held + 1 - (complete > 0 ? complete : s->matched[longest(*s)]);
-  memcpy(out, s->texts[held_by], min_of(written, held));
+  if (held > 0) memcpy(out, s->texts[held_by], min_of(written, held));
   if (written > held) out[held] = byte;
   return written;
 }
@@ -80,7 +80,7 @@ size_t put_byte(StopState* s, char byte, char* out) {
 
 Status begin_stops(std::span<const char* const> texts, StopState* state, Error* error) {
   if (texts.size() > kMaxStopTexts) {
-    return fail(error, Code::bad_argument, 0, "count", texts.size(), kMaxStopTexts);
+    return fail(error, Code::bad_argument, 0, "count (of stop texts)", texts.size(), kMaxStopTexts);
   }
   for (uint32_t i = 0; i < texts.size(); ++i) {
     if (texts[i] == nullptr) return fail(error, Code::missing_argument, 0, "a stop text");

@@ -269,7 +269,7 @@ TEST_F(Sampling, refuses_what_it_cannot_do_and_changes_nothing) {
   for (uint32_t i = 0; i < 257; ++i)
     biases.push_back({i, 100});
   expect(nbl_set_logit_bias(engine.get(), biases.data(), 257, &error), "bad_argument",
-         "argument count is 257; it must be at most 256");
+         "argument count (of logit biases) is 257; it must be at most 256");
   biases[200].token = kVocab;
   expect(nbl_set_logit_bias(engine.get(), biases.data(), 256, &error), "token_out_of_range",
          "token 311 is out of range: the vocabulary has 311");

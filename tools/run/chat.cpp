@@ -43,7 +43,7 @@ class Conversation {
     const uint32_t room = engine_.info().context - engine_.position();
     if (tokens.size() > room) return false;
     const Clock::time_point start = Clock::now();
-    evaluate_prompt(engine_, tokens, nullptr);
+    evaluate_prompt(engine_, options_, tokens, nullptr);
     statistics->prompt_seconds += seconds_since(start);
     statistics->prompt_count += static_cast<uint32_t>(tokens.size());
     state_ = state;

@@ -24,7 +24,7 @@ void expect_adjusted(Gpu* gpu, const Caps& caps, const std::vector<float>& logit
   Sampler sampler = Sampler::of(gpu, caps, logits);
   const uint32_t before = static_cast<uint32_t>(context.size()) - fresh;
   sampler.set({}, before, fresh);
-  std::copy_n(context.begin(), before, sampler.history.begin());
+  sampler.remember(std::span(context).first(before));
   std::copy(context.begin() + before, context.end(), sampler.step.begin() + STEP_TOKENS);
   sampler.adjust(rule);
   const std::vector<double> expected = adjust_reference(logits, rule, context);
@@ -44,9 +44,8 @@ void expect_adjusted(Gpu* gpu, const Caps& caps, const std::vector<float>& logit
   const uint32_t token = sampler.run_sample(1)[0];
   ASSERT_EQ(token, argmax_reference(changed));
   ASSERT_EQ(sampler.logits, untouched) << "the logits are the model's again";
-  std::vector<uint32_t> tokens = sampler.history;
-  tokens.resize(context.size());
-  EXPECT_EQ(tokens, context) << "the step's tokens are remembered";
+  EXPECT_EQ(sampler.step[STEP_RECENT + before % STEP_MOST_WINDOW], context[before])
+      << "the step's token is remembered";
 }
 
 TEST(SampleAdjust, changes_logits_as_the_reference_does) {
@@ -88,7 +87,7 @@ TEST(SampleAdjust, looks_at_the_window_and_no_further) {
     for (const uint32_t window : {1u, 4u, 5u, 6u, 29u, 30u, 31u, 1024u}) {
       Sampler sampler = Sampler::of(gpu, gpu->caps(), logits);
       sampler.set({}, 30 - fresh, fresh);
-      std::copy_n(context.begin(), 30 - fresh, sampler.history.begin());
+      sampler.remember(std::span(context).first(30 - fresh));
       std::copy(context.end() - fresh, context.end(), sampler.step.begin() + STEP_TOKENS);
       sampler.adjust({.presence = 0.5f, .window = window});
       sampler.run_argmax();
@@ -115,8 +114,8 @@ TEST(SampleAdjust, leaves_nan_and_infinite_logits_what_they_are) {
   std::vector<float> logits = {nan, -kInfinity, 2, 3, -1};
   Sampler sampler = Sampler::of(gpu, gpu->caps(), logits);
   sampler.set({}, 4);
-  for (uint32_t i = 0; i < 4; ++i)
-    sampler.history[i] = i;
+  const uint32_t before[] = {0, 1, 2, 3};
+  sampler.remember(before);
   sampler.step[STEP_TOKENS] = 4;
   sampler.adjust({.biases = {{3, -kInfinity}}, .repeat = 2, .window = 64});
   EXPECT_EQ(sampler.run()[0], 2u) << "1, -inf and NaN, and -2 behind it";

@@ -27,7 +27,7 @@ void expect_distribution(Gpu* gpu, const Caps& caps, const std::vector<float>& l
   Sampler sampler = Sampler::of(gpu, caps, logits);
   const uint32_t before = context.empty() ? 0 : static_cast<uint32_t>(context.size()) - 1;
   sampler.set(rule, before);
-  std::copy_n(context.begin(), before, sampler.history.begin());
+  sampler.remember(std::span(context).first(before));
   if (!context.empty()) sampler.step[STEP_TOKENS] = context.back();
   sampler.adjust(adjust);
   sampler.run_argmax();

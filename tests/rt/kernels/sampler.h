@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include "rt/kernels/sample.h"
 #include "rt/model/model.h"
@@ -36,7 +37,6 @@ struct Sampler {
   std::vector<uint32_t> step = empty_step();
   std::vector<uint32_t> results = {};
   std::vector<uint32_t> partial = {};
-  std::vector<uint32_t> history = std::vector<uint32_t>(64, kPoison);
 
   static std::vector<uint32_t> empty_step() {
     std::vector<uint32_t> words(STEP_TOKENS + 8, 0);
@@ -58,7 +58,12 @@ struct Sampler {
     step[STEP_SEED_LO] = static_cast<uint32_t>(rule.seed);
     step[STEP_SEED_HI] = static_cast<uint32_t>(rule.seed >> 32);
     step[STEP_MIN_P] = std::bit_cast<uint32_t>(rule.min_p);
-    history.assign(position + token_count, kPoison);
+  }
+
+  // The tokens in front of the step's.
+  void remember(std::span<const uint32_t> tokens) {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      step[STEP_RECENT + i % STEP_MOST_WINDOW] = tokens[i];
   }
 
   void adjust(const AdjustRule& rule) {
@@ -77,21 +82,17 @@ struct Sampler {
     partial.assign(argmax_partial_bytes(argmax_slices(caps, args.vocab)) / 4, kPoison);
     KernelCall call;
     EXPECT_TRUE(call_argmax(caps, args, &call, nullptr).ok());
-    EXPECT_EQ(gpu->run(call, {reads(step), writes(logits), writes(partial), reads(history)}), "");
+    EXPECT_EQ(gpu->run(call, {reads(step), writes(logits), writes(partial)}), "");
   }
 
   // The tokens of `count` steps in a row on the same logits. The k-th draw is for position +
   // token_count + k.
   std::vector<uint32_t> run_sample(uint32_t count) {
     results.assign(count, kPoison);
-    history.resize(history.size() + count, kPoison);
     KernelCall call;
     EXPECT_TRUE(call_sample(caps, args, &call, nullptr).ok());
     EXPECT_EQ(
-        gpu->run(call,
-                 {writes(step), writes(logits), reads(partial), writes(results), writes(history)},
-                 count),
-        "");
+        gpu->run(call, {writes(step), writes(logits), reads(partial), writes(results)}, count), "");
     return results;
   }
 

@@ -218,7 +218,7 @@ TEST(Stop, refuses_what_it_cannot_watch_for) {
     describe(error, text, sizeof text);
     EXPECT_EQ(text, sentence);
   };
-  expect(17, Code::bad_argument, "argument count is 17; it must be at most 16");
+  expect(17, Code::bad_argument, "argument count (of stop texts) is 17; it must be at most 16");
   texts[2] = nullptr;
   expect(3, Code::missing_argument, "argument a stop text is missing");
   texts[2] = "";
