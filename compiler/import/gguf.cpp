@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 #include "compiler/import/gguf_hyper.h"
@@ -63,10 +64,26 @@ SourceTensor view(const GgufFile& file, const GgufTensor& entry) {
   return tensor;
 }
 
+// Bytes that two tensors claim are not both's.
+void check_overlaps(const GgufFile& file, std::vector<SourceTensor> tensors) {
+  std::ranges::sort(tensors, {}, &SourceTensor::data);
+  for (size_t i = 1; i < tensors.size(); ++i) {
+    const SourceTensor& before = tensors[i - 1];
+    const uint64_t apart = static_cast<uint64_t>(tensors[i].data - before.data);
+    if (before.rows * before.row_bytes() <= apart) continue;
+    throw ImportError(fmt::format(
+        "{}: tensors {} and {} overlap: the first has {} bytes, the other begins {} "
+        "bytes after it",
+        file.path(), before.name, tensors[i].name, before.rows * before.row_bytes(), apart));
+  }
+}
+
 // Names lose ".weight" and keep ".bias".
 void read_tensors(const GgufFile& file, const Hyper& hyper, Checkpoint* checkpoint) {
+  std::vector<SourceTensor> all;
   for (const GgufTensor& entry : file.tensors()) {
     SourceTensor tensor = view(file, entry);
+    all.push_back(tensor);
     std::string name = entry.name;
     if (name.ends_with(kWeightSuffix)) {
       name.resize(name.size() - kWeightSuffix.size());
@@ -77,6 +94,7 @@ void read_tensors(const GgufFile& file, const Hyper& hyper, Checkpoint* checkpoi
     }
     checkpoint->tensors.emplace(std::move(name), std::move(tensor));
   }
+  check_overlaps(file, std::move(all));
 }
 
 }  // namespace

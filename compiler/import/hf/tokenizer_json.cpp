@@ -46,7 +46,10 @@ void read_vocabulary(const JsonField& model, TokenizerData* data, Ids* ids) {
 std::pair<std::string, std::string> parts_of(const JsonField& merge) {
   if (merge.is_list()) {
     const std::vector<JsonField> parts = merge.elements();
-    if (parts.size() == 2) return {parts[0].text(), parts[1].text()};
+    if (parts.size() == 2) {
+      if (parts[0].text().empty() || parts[1].text().empty()) merge.fail("has an empty piece");
+      return {parts[0].text(), parts[1].text()};
+    }
     merge.fail(fmt::format("has {} pieces; two are needed", parts.size()));
   }
   const std::string& text = merge.text();

@@ -191,6 +191,32 @@ TEST(GgufMalformed, refuses_tensor_entries_out_of_bounds) {
   expect_refused(one_tensor(2, {4, 4}, 0, ~uint64_t{31}), {"token_embd.weight begins at offset"});
 }
 
+TEST(GgufMalformed, refuses_tensors_that_overlap) {
+  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  // Behind the name lie rank, two dimensions and the type.
+  const auto offset_at = [&](const char* name) {
+    return bytes.data() + position_after(bytes, name) + 4 + 16 + 4;
+  };
+  for (const uint64_t shift : {0u, 64u}) {
+    std::string moved = bytes;
+    uint64_t offset = 0;
+    std::memcpy(&offset, offset_at("blk.0.ffn_gate.weight"), sizeof offset);
+    offset += shift;
+    std::memcpy(moved.data() + (offset_at("blk.0.ffn_up.weight") - bytes.data()), &offset,
+                sizeof offset);
+    expect_refused(moved,
+                   {"tensors blk.0.ffn_", "overlap", std::to_string(shift) + " bytes after"});
+  }
+}
+
+TEST(GgufMalformed, takes_a_chat_template_of_any_bytes) {
+  LlamaSpec spec = tiny_spec();
+  spec.chat_template = "\xff\xfe {{ '<|user|>' }} \xc3";
+  const std::string bytes = write_gguf_llama(spec).bytes;
+  EXPECT_EQ(import_error_of(bytes), "");
+  expect_refused(with_type(bytes, "tokenizer.chat_template", 99), {"chat_template", "type 99"});
+}
+
 TEST(GgufMalformed, refuses_bad_alignments) {
   for (const uint32_t alignment : {0u, 1u, 4u, 24u, 48u}) {
     std::string bytes = preamble(3, 0, 1);

@@ -242,6 +242,8 @@ TEST(TokenizerJson, refuses_what_is_malformed) {
   expect_refused(with(bpe, "/model/merges/0", json::array({"a"})), {"merges[0]", "1 pieces"});
   expect_refused(with(bpe, "/model/merges/0", json::array({"a", "z"})), {"merges[0]", "\"az\""});
   expect_refused(with(bpe, "/model/merges/1", json::array({"a", "b"})), {"merges[1]", "again"});
+  expect_refused(with(bpe, "/model/merges/0", json::array({"", "ab"})), {"merges[0]", "empty"});
+  expect_refused(with(bpe, "/model/merges/0", json::array({"ab", ""})), {"merges[0]", "empty"});
   expect_refused(with(bpe, "/model/unk_token", "<none>"), {"unk_token", "<none>"});
   expect_refused(with(bpe, "/added_tokens/0/id", 95), {"added_tokens[0]", "id 95", "\"ab\""});
   expect_refused(with(bpe, "/added_tokens/0/content", ""), {"added_tokens[0]", "no content"});
@@ -250,6 +252,26 @@ TEST(TokenizerJson, refuses_what_is_malformed) {
   expect_refused(spm, {"post_processor", "99"});
   spm["post_processor"]["special_tokens"] = json::object();
   expect_refused(spm, {"special_tokens", "<s>"});
+}
+
+TEST(TokenizerJson, refuses_texts_that_are_no_json_in_one_sentence) {
+  const auto error_of = [](const std::string& text) -> std::string {
+    const TempFile file(text, ".json");
+    try {
+      import_tokenizer(file.path(), 0);
+    } catch (const ImportError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  for (const std::string& text :
+       {std::string("{\"model\": \"\xff\xfe\"}"), std::string("{\"a\": \"\xed\xa0\x80\"}"),
+        std::string("{\"a\": \"\\ud800\"}"), "{\"a\":" + std::string(1 << 20, '['),
+        std::string("{\"a\": 1") + '\0' + "}"}) {
+    const std::string error = error_of(text);
+    EXPECT_NE(error.find("is not JSON"), std::string::npos) << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+  }
 }
 
 }  // namespace
