@@ -101,6 +101,38 @@ TEST(ChatFamilies, what_is_missing_is_named) {
             0u);
 }
 
+// Whatever a template holds, it has a family and a table, or not.
+TEST(ChatFamilies, damaged_templates_do_no_harm) {
+  const char* const templates[] = {test::kLlama31Template, test::kQwen25Template,
+                                   test::kMistral3Template, test::kZephyrTemplate,
+                                   test::kDeepSeekCoderTemplate};
+  const auto try_all = [](const std::string& text) {
+    TokenizerData data = vocabulary({"<|im_start|>", "<|im_end|>", "<|EOT|>"}, text);
+    std::vector<uint32_t> stops;
+    const ChatChoice choice = choose_chat("", &data, &stops);
+    EXPECT_TRUE(choice.format || !choice.note.empty() || text.empty());
+    for (const char* family : {"mistral", "zephyr", "chatml", "deepseek-coder"})
+      make_chat(family, text, data);
+  };
+  for (const std::string whole : templates) {
+    for (size_t size = 0; size < whole.size(); size += 17)
+      try_all(whole.substr(0, size));
+    for (size_t at = 0; at < whole.size(); at += 13) {
+      std::string text = whole;
+      text[at] = static_cast<char>(text[at] ^ (at % 2 == 0 ? 0x80 : 0x05));
+      try_all(text);
+    }
+  }
+  // The matcher of the library calls itself for each repetition.
+  for (const char* part : {" ", "\n", "'+'", "message['content'] ", "eos_token ", "\\n", "|trim"}) {
+    std::string text = "'[INST] ' + message['content']'";
+    while (text.size() < 200000)
+      text += part;
+    try_all(text);
+  }
+  EXPECT_EQ(recognise_chat(std::string(1 << 20, ' ') + test::kChatMlTemplate), "");
+}
+
 // As old GGUF files have them: nothing says that Phi 3's tokens take line ends.
 TEST(ChatFamilies, phi3_drops_line_ends_where_only_its_family_tells) {
   const std::vector<std::string> controls = {"<|user|>", "<|assistant|>", "<|end|>"};
