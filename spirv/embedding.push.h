@@ -2,9 +2,10 @@
 #ifndef NBL_SPIRV_EMBEDDING_PUSH_H
 #define NBL_SPIRV_EMBEDDING_PUSH_H
 
-#define EMBEDDING_TILED 0u   /* q4_t16k8 */
-#define EMBEDDING_LINEAR 1u  /* q4_rows_linear */
-#define EMBEDDING_SWAPPED 2u /* q4_rows_embedding */
+#define EMBEDDING_TILED 0u      /* q4_t16k8 */
+#define EMBEDDING_LINEAR 1u     /* q4_rows_linear */
+#define EMBEDDING_SWAPPED 2u    /* q4_rows_embedding */
+#define EMBEDDING_EIGHT_BITS 3u /* q8_t16k4 */
 
 #ifdef __cplusplus
 #include <cstdint>
@@ -14,8 +15,8 @@ using uint = uint32_t;
 
 struct EmbeddingPush {
   uint columns;      // E
-  uint k_words;      // words of eight columns in a row: E padded / 8
-  uint group_shift;  // log2 of the words of one row in a group
+  uint k_words;      // eights of columns in a row: E padded / 8
+  uint group_shift;  // log2 of the eights of one row in a group
   uint rows;         // V
   uint row_begin;    // first row of the window
   uint row_count;    // rows in the window

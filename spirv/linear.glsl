@@ -4,6 +4,8 @@
 //         uvec4 ((n/16) * (K/8) + k/8) * 4 + (n%16)/4. Byte b of a component has k%8 = b in its low
 //         nibble and k%8 = b + 4 in its high one. Scales: the four of a quad of rows and one group
 //         are number ((n/16) * (K/G) + k/G) * 4 + (n%16)/4: a uvec2 of f16 pairs, or two of f32.
+//         q8_t16k4 likewise, with two uvec4 for eight k: byte b of a component of the first has
+//         k%8 = b, of the second, four uvec4 on, k%8 = b + 4.
 #include "common.glsl"
 #include "gated.glsl"
 #include "linear.push.h"
@@ -15,6 +17,14 @@
 #ifndef F32_SCALES
 layout(constant_id = SCALES_ID) const uint SCALES = LINEAR_F16_SCALES;
 const bool F32_SCALES = SCALES == LINEAR_F32_SCALES;
+#endif
+#ifdef EIGHT_BITS
+const uint kWords = EIGHT_BITS ? 2u : 1u;  // of a row, that hold eight k
+const uint kMask = EIGHT_BITS ? 0xffffffffu : 0x0f0f0f0fu;
+const float kOffset = EIGHT_BITS ? 128.0 : 8.0;  // what the bits are too high
+#define EIGHT_WORDS (4u * kWords)
+#else
+#define EIGHT_WORDS 4u
 #endif
 #ifdef TEXTURE
 layout(push_constant) uniform Push { LinearPush push; uint first_texel; };
@@ -42,8 +52,8 @@ uvec4 weights_at(uint index) {
 #endif
 }
 
-// uvec4 of the first eight k of a quad; the next eight are 4 further on.
-uint weight_base(uint quad) { return (quad / 4u) * push.k_words * 4u + quad % 4u; }
+// uvec4 of the first eight k of a quad; the next eight are EIGHT_WORDS further on.
+uint weight_base(uint quad) { return (quad / 4u) * push.k_words * EIGHT_WORDS + quad % 4u; }
 
 // Number of a quad's scales of the first group; the next group is 4 further on.
 uint scale_base(uint quad) {

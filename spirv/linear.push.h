@@ -13,11 +13,13 @@
 
 #define GEMV_NORM 32u /* rms_norm of x first; in linear_gemv.comp's specialisation constant */
 #define GEMV_SMALL_GROUPS 64u /* of less than 32; likewise */
-#define GEMV_F32_SCALES 128u  /* likewise; SCALES of the others */
+#define GEMV_F32_SCALES 128u  /* likewise; in FORMAT of the others */
+#define GEMV_EIGHT_BITS 256u  /* likewise */
 
-/* Specialisation constants of the kernels other than linear_gemv.comp. */
+/* FORMAT, a specialisation constant of the kernels other than linear_gemv.comp. */
 #define LINEAR_F16_SCALES 0u
 #define LINEAR_F32_SCALES 1u
+#define LINEAR_EIGHT_BITS 2u /* q8_t16k4; linear_tile.comp only */
 
 #ifdef __cplusplus
 #include <cstdint>
@@ -32,7 +34,7 @@ struct LinearPush {
   uint quads;        // rows of the window / 4
   uint columns;      // K
   uint blocks;       // ceil(K / 32)
-  uint k_words;      // K padded to whole groups and to 32 / 8
+  uint k_words;      // K padded to whole groups and to 32, / 8
   uint group_shift;  // log2(group / 8)
   uint out_stride;   // elements from one output row to the next
   uint flags;        // LINEAR_*

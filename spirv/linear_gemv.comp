@@ -1,5 +1,6 @@
 #version 450
-// out[n] = inv * sum_k x[k] * norm[k] * (nibble(n, k) - 8) * scale[n][k / G]   (+ bias + residual)
+// out[n] = inv * sum_k x[k] * norm[k] * (bits(n, k) - offset) * scale[n][k / G]   (+ bias + residual)
+//   bits are nibbles and the offset 8, or with GEMV_EIGHT_BITS bytes and 128
 //   inv = 1 / sqrt(mean(x^2) + eps) and norm[k] with GEMV_NORM, both 1 without
 //   with swiglu: out[i] = silu(row 2i) * row 2i+1
 //
@@ -7,9 +8,9 @@
 //         [align_up(N, 32)]
 // Layout  linear.glsl
 // A work-item owns QUADS quads of rows and every K_SPLIT-th block of 32 k: four uvec4 loads a block
-// and quad, all of them issued before the first is used, and before anything that is read to find
+// and quad, or eight, all of them issued before the first is used, and before anything that is read to find
 // out what to do: in a chain of small matrices these waits are what takes the time.
-// The eight that the nibbles are too high is taken off once a block: sum(nibble x) - 8 sum(x). With
+// What the bits are too high is taken off once a block: sum(nibble x) - 8 sum(x). With
 // groups of less than a block that and the scale come after every eight k.
 // A work-group owns kQuads * QUADS quads and adds the K_SPLIT partial sums of each.
 // Lanes next to each other own quads next to each other, so that they read one run of bytes.
@@ -26,6 +27,7 @@ layout(constant_id = 1) const uint K_SPLIT = 4u;  // a power of two
 layout(constant_id = 2) const uint WITH = 0u;
 #define LINEAR_FLAGS WITH
 #define F32_SCALES ((WITH & GEMV_F32_SCALES) != 0u)
+#define EIGHT_BITS ((WITH & GEMV_EIGHT_BITS) != 0u)
 #include "linear.glsl"
 layout(constant_id = 3) const uint QUADS = 1u;    // of a work-item: kQuads apart
 layout(set = 0, binding = 5) readonly buffer Norm { vec4 norm[]; };
@@ -38,7 +40,7 @@ const uint kQuads = gl_WorkGroupSize.x / K_SPLIT;
 const bool kSmallGroups = (WITH & GEMV_SMALL_GROUPS) != 0u;
 const uint kScales = kSmallGroups ? 4u : 1u;  // of a row, read for a block
 
-// Four k of four rows: byte b of a component is that row's nibble of k = b.
+// Four k of four rows: byte b of a component is that row's value of k = b.
 vec4 four(uvec4 bytes, vec4 x4) {
   return vec4(bytes & 0xffu) * x4.x + vec4((bytes >> 8) & 0xffu) * x4.y +
          vec4((bytes >> 16) & 0xffu) * x4.z + vec4(bytes >> 24) * x4.w;
@@ -128,11 +130,11 @@ void main() {
     const uint wanted = base + lane / kQuads;
     const uint block = min(wanted, push.blocks - 1u);
     const float exists = wanted < push.blocks ? 1.0 : 0.0;
-    uvec4 bits[4u * QUADS];
+    uvec4 bits[EIGHT_WORDS * QUADS];
     uvec4 scale[QUADS * kScales];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-        bits[q * 4u + j] = weights_at(weight_at[q] + block * 16u + j * 4u);
+      [[unroll]] for (uint j = 0u; j < EIGHT_WORDS; ++j) {
+        bits[q * EIGHT_WORDS + j] = weights_at(weight_at[q] + block * (4u * EIGHT_WORDS) + j * 4u);
       }
       [[unroll]] for (uint s = 0u; s < kScales; ++s) {
         scale[q * kScales + s] =
@@ -160,16 +162,16 @@ void main() {
     [[unroll]] for (uint j = 0u; j < 4u; ++j) {
       x_sum += xs[2u * j] + xs[2u * j + 1u];
       [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-        const uvec4 word = bits[q * 4u + j];
-        sum[q] += four(word & 0x0f0f0f0fu, xs[2u * j]) +
-                  four((word >> 4) & 0x0f0f0f0fu, xs[2u * j + 1u]);
+        const uint at = (q * 4u + j) * kWords;
+        const uvec4 high = EIGHT_BITS ? bits[at + kWords - 1u] : bits[at] >> 4;
+        sum[q] += four(bits[at] & kMask, xs[2u * j]) + four(high & kMask, xs[2u * j + 1u]);
       }
       if (!kSmallGroups && j < 3u) continue;
-      const float eight = 8.0 * dot(x_sum, vec4(1.0));
+      const float offset = kOffset * dot(x_sum, vec4(1.0));
       x_sum = vec4(0.0);
       [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
         const uvec4 words = scale[q * kScales + j % kScales];
-        total[q] += (sum[q] - eight) * (scales_of(words) * exists);
+        total[q] += (sum[q] - offset) * (scales_of(words) * exists);
         sum[q] = vec4(0.0);
       }
     }

@@ -1,5 +1,6 @@
 #version 450
-// out[t][n] = sum_k x[t][k] * (nibble(n, k) - 8) * scale[n][k / G]   (+ bias[n] + residual[t][n])
+// out[t][n] = sum_k x[t][k] * (bits(n, k) - offset) * scale[n][k / G]   (+ bias[n] + residual[t][n])
+//   bits are nibbles and the offset 8, or with LINEAR_EIGHT_BITS bytes and 128
 // with swiglu: out[t][i] = silu(row 2i) * row 2i+1
 //
 // Shapes  x [tokens, align_up(K, 32)], weight [N, K], out [tokens, align_up(N, 32)]
@@ -9,23 +10,26 @@
 // A work-group computes local_size * QUADS quads of weight rows for TOKENS rows of x; token
 // tiles are along grid z, weight rows along x and y.
 #extension GL_GOOGLE_include_directive : require
-#define SCALES_ID 1
+#include "linear.push.h"
+layout(constant_id = 1) const uint FORMAT = LINEAR_F16_SCALES;
+#define F32_SCALES ((FORMAT & LINEAR_F32_SCALES) != 0u)
+#define EIGHT_BITS ((FORMAT & LINEAR_EIGHT_BITS) != 0u)
 #include "linear.glsl"
 
 layout(local_size_x = 64, local_size_x_id = 0) in;
 
-// sum[t][q] gathers one group's nibble(n, k) * x[t][k]; x_sum[t] the same group's x[t][k].
+// sum[t][q] gathers one group's bits(n, k) * x[t][k]; x_sum[t] the same group's x[t][k].
 vec4 sum[TOKENS][QUADS];
 vec4 x_sum[TOKENS];
 
-// Adds eight k: word `word` of the rows.
+// Adds eight k: number `word` of the rows.
 void add_word(uint word, uint x_at[TOKENS], uint at[QUADS]) {
   vec4 low[QUADS][4];
   vec4 high[QUADS][4];
   [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
     const uvec4 bits = weights_at(at[q]);
-    const uvec4 l = bits & 0x0f0f0f0fu;
-    const uvec4 h = (bits >> 4) & 0x0f0f0f0fu;
+    const uvec4 l = bits & kMask;
+    const uvec4 h = (EIGHT_BITS ? weights_at(at[q] + 4u) : bits >> 4) & kMask;
     [[unroll]] for (uint i = 0u; i < 4u; ++i) {
       low[q][i] = vec4((l >> (8u * i)) & 0xffu);
       high[q][i] = vec4((h >> (8u * i)) & 0xffu);
@@ -77,7 +81,7 @@ void main() {
     const uint end = min(word + (1u << push.group_shift), words);
     for (; word < end; ++word) {
       add_word(word, x_at, at);
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) at[q] += 4u;
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) at[q] += EIGHT_WORDS;
     }
     vec4 scale[QUADS];
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
@@ -85,8 +89,8 @@ void main() {
       scale_at[q] += 4u;
     }
     [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
-      const float eights = 8.0 * dot(x_sum[t], vec4(1.0));
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) total[t][q] += (sum[t][q] - eights) * scale[q];
+      const float offset = kOffset * dot(x_sum[t], vec4(1.0));
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) total[t][q] += (sum[t][q] - offset) * scale[q];
     }
   }
 

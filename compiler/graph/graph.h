@@ -26,6 +26,9 @@ struct GraphTensor {
   std::vector<uint32_t> shape = {};
   std::shared_ptr<const Constant> constant = {};  // weights only
   Layout q4_layout = Layout::q4_t16k8;            // q4 only
+
+  // Of a q4 or q8 weight.
+  Layout layout() const { return dtype == DType::q8 ? Layout::q8_t16k4 : q4_layout; }
 };
 
 struct GraphOp {

@@ -88,10 +88,10 @@ class Operands {
 void check_linear(const Operands& in, const GraphOp& op) {
   in.count(2, 5, 1);
   const uint32_t columns = in.activation(0);
-  const GraphTensor& weight = in.input(1, Role::weight, DType::q4, 2);
+  const GraphTensor& weight = in.input(1, Role::weight, weight_dtype(op.kind), 2);
   const uint32_t out = in.result(0);
-  in.require(weight.q4_layout == Layout::q4_t16k8, "weight {} has the layout {}, {} wanted",
-             weight.name, kLayoutNames[static_cast<size_t>(weight.q4_layout)],
+  in.require(is_tiled(weight.layout()), "weight {} has the layout {}, {} wanted", weight.name,
+             kLayoutNames[static_cast<size_t>(weight.layout())],
              kLayoutNames[static_cast<size_t>(Layout::q4_t16k8)]);
   in.equal("weight columns", weight.shape[1], columns);
   in.equal("weight rows", weight.shape[0], op.swiglu ? 2 * row_stride(out) : out);
@@ -246,10 +246,11 @@ void check_op(const Graph& graph, const GraphOp& op) {
   in.require(opens_gate || has_function == (op.kind == OpKind::elementwise), "it has {} function",
              has_function ? "a" : "no");
   switch (op.kind) {
-    case OpKind::embedding_q4gsw: {
+    case OpKind::embedding_q4gsw:
+    case OpKind::embedding_q8gsw: {
       in.count(2, 2, 1);
       in.input(0, Role::input, DType::u32, 1);
-      const GraphTensor& weight = in.input(1, Role::weight, DType::q4, 2);
+      const GraphTensor& weight = in.input(1, Role::weight, weight_dtype(op.kind), 2);
       in.equal("weight rows", weight.shape[0], graph.vocab_size);
       in.equal("columns", in.result(0), weight.shape[1]);
       break;
@@ -259,6 +260,7 @@ void check_op(const Graph& graph, const GraphOp& op) {
       break;
     case OpKind::linear_q4gsw:
     case OpKind::linear_dq8ca_q4gsw:
+    case OpKind::linear_q8gsw:
       check_linear(in, op);
       break;
     case OpKind::rope:

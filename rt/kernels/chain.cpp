@@ -97,6 +97,7 @@ bool join_linear(const KernelCall& call, ChainShape* shape) {
   constexpr uint32_t kBoth = LINEAR_SWIGLU | LINEAR_RESIDUAL;
   const uint32_t flags = linear_of(call).flags;
   if ((flags & kBoth) == kBoth) return false;
+  if ((call.spec[2] & GEMV_EIGHT_BITS) != 0) return false;
   const uint32_t scales =
       (call.spec[2] & GEMV_F32_SCALES) != 0 ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
   if (shape->linear && shape->scales != scales) return false;

@@ -10,6 +10,7 @@ namespace nbl {
 namespace {
 
 uint32_t order_of(Layout layout) {
+  if (layout == Layout::q8_t16k4) return EMBEDDING_EIGHT_BITS;
   if (layout == Layout::q4_rows_linear) return EMBEDDING_LINEAR;
   return layout == Layout::q4_rows_embedding ? EMBEDDING_SWAPPED : EMBEDDING_TILED;
 }

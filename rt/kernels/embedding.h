@@ -1,4 +1,4 @@
-// embedding_q4gsw: gathers the weight rows of a step's tokens.
+// embedding_q4gsw and embedding_q8gsw: gathers the weight rows of a step's tokens.
 #pragma once
 
 #include "rt/base/status.h"
@@ -20,7 +20,7 @@ struct EmbeddingArgs {
 
 // One dispatch a window; each writes the rows of the tokens inside its window and no others.
 //
-// Bindings  0 step, 1 nibbles of the window, 2 scales of the window, 3 out [tokens, columns]. With
+// Bindings  0 step, 1 values of the window, 2 scales of the window, 3 out [tokens, columns]. With
 //           texture, binding 1 is the image that holds the window.
 // Errors    device_limit.
 Status call_embedding(const Caps& caps, const EmbeddingArgs& args, KernelCall* call, Error* error);

@@ -30,8 +30,9 @@ bool splits_k(const Caps& caps, const LinearArgs& args) {
   return one_row(args) && (caps.features & kScalarLoads) == 0;
 }
 
-uint32_t scales_of(const LinearArgs& args) {
-  return args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
+uint32_t format_of(const LinearArgs& args) {
+  return (args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES) |
+         (args.eight_bits ? LINEAR_EIGHT_BITS : 0);
 }
 
 // Enough ways to give every lane of the device work, but no lane less than a block.
@@ -66,7 +67,7 @@ Status call_gemv(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
   call->spec[1] = split;
   call->spec[2] = push.flags | (args.norm ? GEMV_NORM : 0) |
                   (args.group_size < 32 ? GEMV_SMALL_GROUPS : 0) |
-                  (args.f32_scales ? GEMV_F32_SCALES : 0);
+                  (args.f32_scales ? GEMV_F32_SCALES : 0) | (args.eight_bits ? GEMV_EIGHT_BITS : 0);
   call->spec[3] = lane_quads;
   set_grid_folded(call, div_up(push.quads, local / split * lane_quads), caps.max_grid[0]);
   set_push(call, push);
@@ -140,7 +141,7 @@ const Block* choose_block(const Caps& caps, const Block (&blocks)[count], const 
 
 // Null where the device or the work is too small for any.
 const Block* choose_block(const Caps& caps, const LinearArgs& args, const LinearPush& push) {
-  if (args.texture) return nullptr;  // blocks read buffers
+  if (args.texture || args.eight_bits) return nullptr;  // blocks read nibbles in buffers
   if (one_row(args) || args.tokens < kMinBlockTokens) return nullptr;
   if ((caps.features & kScalarLoads) != 0 || caps.lanes < kMinBlockLanes) return nullptr;
   const Block* block = choose_block(caps, kMatrices, push);
@@ -153,7 +154,7 @@ void call_block(const Caps& caps, const Block& block, const LinearArgs& args, Ke
   const LinearPush push = linear_push(args);
   call->variant = static_cast<uint16_t>(block.variant);
   call->spec_count = 1;
-  call->spec[0] = scales_of(args);
+  call->spec[0] = format_of(args);
   set_grid_folded(call, div_up(push.quads * 4, block.rows), caps.max_grid[0]);
   call->grid[2] = div_up(push.tokens, block.tokens);
   set_push(call, push);
@@ -182,7 +183,7 @@ Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
   call->variant = static_cast<uint16_t>(tile.variant);
   call->spec_count = 2;
   call->spec[0] = local;
-  call->spec[1] = scales_of(args);
+  call->spec[1] = format_of(args);
   set_grid_folded(call, div_up(push.quads, local * tile.quads), caps.max_grid[0]);
   call->grid[2] = token_tiles;
   set_push(call, push);

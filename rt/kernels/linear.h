@@ -1,4 +1,5 @@
-// linear_q4gsw: activations times a 4-bit weight, with what is fused into it.
+// linear_q4gsw and linear_q8gsw: activations times a 4-bit or 8-bit weight, with what is fused into
+// it.
 #pragma once
 
 #include "rt/base/status.h"
@@ -24,7 +25,8 @@ struct LinearArgs {
   bool texture = false;  // the nibbles are in a sampled image
   uint32_t few = 0;  // see linear_few_tokens(); steps of at most so many tokens are not this one's
   bool f32_scales = false;
-  bool gelu = false;  // with swiglu: gelu, by tanh, in place of silu
+  bool gelu = false;        // with swiglu: gelu, by tanh, in place of silu
+  bool eight_bits = false;  // q8_t16k4
 };
 
 // True where the kernel chosen for these arguments can normalise x itself: one row of x of whole
@@ -38,7 +40,7 @@ uint32_t linear_few_tokens(const Caps& caps, const LinearArgs& args);
 
 // One dispatch a window of rows.
 //
-// Bindings  0 step, 1 x, 2 nibbles of the window, 3 scales of the window, 4 out, 5 norm weight f32
+// Bindings  0 step, 1 x, 2 values of the window, 3 scales of the window, 4 out, 5 norm weight f32
 //           [K], 6 bias f32 [N], 7 residual; absent ones are bound to x. x, out and residual are
 //           whole: the window only moves the columns that are written. With texture, binding 2 is
 //           the image that holds the window.

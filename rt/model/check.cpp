@@ -41,11 +41,17 @@ bool is_group_size(uint32_t size) {
   return size >= kMinGroup && size <= kMaxGroup && (size & (size - 1)) == 0;
 }
 
+// Of the weights that a layout is for.
+DType dtype_of(Layout layout) {
+  if (layout == Layout::row_major) return DType::f32;
+  return layout == Layout::q8_t16k4 ? DType::q8 : DType::q4;
+}
+
 // Bytes that the values of a weight take in its segment.
 Status weight_bytes(const Tensor& t, uint32_t where, uint64_t* data, uint64_t* scales,
                     Error* error) {
   *scales = 0;
-  if (t.dtype == DType::q4) {
+  if (is_quantized(t.dtype)) {
     if (t.rank != 2) return fail(error, Code::bad_tensor, where, t.name, t.rank, 2);
     if (!is_group_size(t.group_size)) {
       return fail(error, Code::bad_tensor, where, t.name, t.group_size, kMaxGroup);
@@ -62,10 +68,10 @@ Status weight_bytes(const Tensor& t, uint32_t where, uint64_t* data, uint64_t* s
 }
 
 Status check_weight(const Model& model, const Tensor& t, uint32_t where, Error* error) {
-  if (t.dtype != DType::q4 && t.dtype != DType::f32) {
+  if (!is_quantized(t.dtype) && t.dtype != DType::f32) {
     return fail(error, Code::unknown_layout, where, kDTypeNames[static_cast<size_t>(t.dtype)]);
   }
-  if ((t.layout == Layout::row_major) == (t.dtype == DType::q4)) {
+  if (dtype_of(t.layout) != t.dtype) {
     return fail(error, Code::unknown_layout, where, kLayoutNames[static_cast<size_t>(t.layout)]);
   }
   uint64_t data = 0;
@@ -77,7 +83,7 @@ Status check_weight(const Model& model, const Tensor& t, uint32_t where, Error* 
   }
   const uint64_t have = model.segment(static_cast<uint32_t>(t.data)).size;
   if (have != data) return fail(error, Code::bad_tensor, where, t.name, have, data);
-  if (t.dtype != DType::q4) return {};
+  if (!is_quantized(t.dtype)) return {};
   if (t.scales < 0 || static_cast<uint32_t>(t.scales) >= segments) {
     return fail(error, Code::bad_tensor, where, t.name, static_cast<uint32_t>(t.scales), segments);
   }

@@ -131,10 +131,11 @@ void check_table(Operands* in, const Op& op, uint32_t context) {
 void check_linear(Operands* in, const Op& op) {
   in->count(2, 5, 1);
   const uint32_t columns = in->activation(0);
-  const Tensor weight = in->input(1, Role::weight, DType::q4, 2);
+  const Tensor weight = in->input(1, Role::weight, weight_dtype(op.kind), 2);
   const uint32_t out = in->result(0);
   // Rows in the order of the wire are for gathering only.
-  in->equal(static_cast<uint32_t>(weight.layout), static_cast<uint32_t>(Layout::q4_t16k8));
+  in->require(is_tiled(weight.layout), static_cast<uint32_t>(weight.layout),
+              static_cast<uint32_t>(Layout::q4_t16k8));
   in->equal(columns, weight.columns());
   in->equal(weight.shape[0], op.swiglu ? 2 * uint64_t{row_stride(out)} : out);
   if (in->has(2)) {
@@ -202,10 +203,11 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
   in->require(opens_gate || has_function == (op.kind == OpKind::elementwise), has_function,
               !has_function);
   switch (op.kind) {
-    case OpKind::embedding_q4gsw: {
+    case OpKind::embedding_q4gsw:
+    case OpKind::embedding_q8gsw: {
       in->count(2, 2, 1);
       in->input(0, Role::input, DType::u32, 1);
-      const Tensor weight = in->input(1, Role::weight, DType::q4, 2);
+      const Tensor weight = in->input(1, Role::weight, weight_dtype(op.kind), 2);
       in->equal(weight.shape[0], model.vocab_size());
       in->equal(in->result(0), weight.columns());
       break;
@@ -215,6 +217,7 @@ void check_by_kind(Operands* in, const Op& op, const Model& model) {
       break;
     case OpKind::linear_q4gsw:
     case OpKind::linear_dq8ca_q4gsw:
+    case OpKind::linear_q8gsw:
       check_linear(in, op);
       break;
     case OpKind::rope:

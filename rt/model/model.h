@@ -25,7 +25,12 @@ struct Model;
 }
 
 enum class Role : uint8_t { input, activation, weight, state };
-enum class DType : uint8_t { u32, f32, f16, q4, i8 };
+enum class DType : uint8_t { u32, f32, f16, q4, i8, q8 };
+
+// Weights in groups that share a scale (Q4Format).
+constexpr bool is_quantized(DType dtype) {
+  return dtype == DType::q4 || dtype == DType::q8;
+}
 
 // The ops of a graph. Inputs and outputs are listed in their order in the file; [x] = may be absent
 // (-1). T = live tokens, E, K, N = columns.
@@ -75,11 +80,23 @@ enum class OpKind : uint8_t {
   // As linear_q4gsw, but each row of (normed) x is rounded to int8 first, with a scale and a zero
   // point of its own (docs/kernels.md): out = s * sum (xq - zero) * weight + bias + residual.
   linear_dq8ca_q4gsw,
+  // As embedding_q4gsw and linear_q4gsw, with a q8 weight.
+  embedding_q8gsw,
+  linear_q8gsw,
 };
-inline constexpr uint32_t kOpKindCount = 16;
+inline constexpr uint32_t kOpKindCount = 18;
 
 constexpr bool is_linear(OpKind kind) {
-  return kind == OpKind::linear_q4gsw || kind == OpKind::linear_dq8ca_q4gsw;
+  return kind == OpKind::linear_q4gsw || kind == OpKind::linear_dq8ca_q4gsw ||
+         kind == OpKind::linear_q8gsw;
+}
+constexpr bool is_embedding(OpKind kind) {
+  return kind == OpKind::embedding_q4gsw || kind == OpKind::embedding_q8gsw;
+}
+// Of the weight that an embedding or a linear reads.
+constexpr DType weight_dtype(OpKind kind) {
+  const bool eight = kind == OpKind::embedding_q8gsw || kind == OpKind::linear_q8gsw;
+  return eight ? DType::q8 : DType::q4;
 }
 
 // The names in the file, in the order of the enums.
@@ -98,11 +115,13 @@ inline constexpr std::string_view kOpKindNames[kOpKindCount] = {"embedding_q4gsw
                                                                 "cat",
                                                                 "permute",
                                                                 "softmax",
-                                                                "linear_dq8ca_q4gsw"};
+                                                                "linear_dq8ca_q4gsw",
+                                                                "embedding_q8gsw",
+                                                                "linear_q8gsw"};
 inline constexpr std::string_view kRoleNames[] = {"input", "activation", "weight", "state"};
-inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4", "i8"};
+inline constexpr std::string_view kDTypeNames[] = {"u32", "f32", "f16", "q4", "i8", "q8"};
 inline constexpr std::string_view kLayoutNames[] = {"row_major", "q4_t16k8", "q4_rows_linear",
-                                                    "q4_rows_embedding"};
+                                                    "q4_rows_embedding", "q8_t16k4"};
 
 struct Segment {
   uint64_t offset;  // bytes from the start of the file
@@ -117,10 +136,10 @@ struct Tensor {
   Layout layout;
   uint8_t rank;
   uint32_t shape[kMaxRank];  // shape[0] of an activation is 0: the live token count
-  uint32_t group_size;       // q4
+  uint32_t group_size;       // q4, q8
   int32_t data;              // segment of the values, -1 = none
   int32_t scales;            // segment of the scales, -1 = none
-  bool f32_scales;           // q4: else f16
+  bool f32_scales;           // q4, q8: else f16
 
   uint32_t columns() const { return shape[rank - 1]; }
   uint32_t rows() const { return rank < 2 ? 1 : shape[0]; }

@@ -1,4 +1,5 @@
-// How tensors lie in memory, and the bytes that 4-bit weights take. docs/format.md explains both.
+// How tensors lie in memory, and the bytes that quantized weights take. docs/format.md explains
+// both.
 #pragma once
 
 #include <cstdint>
@@ -23,38 +24,46 @@ namespace nbl {
 //              groups; rows are not padded. Word n * (K/8) + k/8 holds k%8 = i at bits 4i (linear)
 //              or 4(i^1) (embedding: the even column in a byte's high nibble). scale[n * (K/G) +
 //              k/G], and whole words of them.
-enum class Layout : uint8_t { row_major, q4_t16k8, q4_rows_linear, q4_rows_embedding };
+//   q8_t16k4   8-bit values v in [-128, 127] stored as byte v + 128. Tiles, padding and scales of
+//              q4_t16k8, with a word for 4 columns of a row, column k in byte k%4:
+//                word[((n/16) * (K/4) + k/4) * 16 + n%16]
+//              Padding columns have byte 128.
+enum class Layout : uint8_t { row_major, q4_t16k8, q4_rows_linear, q4_rows_embedding, q8_t16k4 };
+
+constexpr bool is_tiled(Layout layout) {
+  return layout == Layout::q4_t16k8 || layout == Layout::q8_t16k4;
+}
 
 // Groups that the file may have: powers of two.
 inline constexpr uint32_t kMinGroup = 8;
 inline constexpr uint32_t kMaxGroup = 256;
 
-// Rows of a q4_t16k8 weight with its padding: whole pairs of 16-row tiles.
+// Rows of a tiled weight with its padding: whole pairs of 16-row tiles.
 constexpr uint32_t q4_padded_rows(uint32_t rows) {
   return (rows + 31) & ~31u;
 }
-// Columns of a q4 weight with its padding: whole groups and, in tiles, whole blocks of 32.
+// Columns of a weight with its padding: whole groups and, in tiles, whole blocks of 32.
 constexpr uint32_t q4_padded_columns(uint32_t columns, uint32_t group_size,
                                      Layout layout = Layout::q4_t16k8) {
-  const bool tiled = layout == Layout::q4_t16k8;
-  const uint32_t unit = tiled && group_size < kRowAlign ? kRowAlign : group_size;
+  const uint32_t unit = is_tiled(layout) && group_size < kRowAlign ? kRowAlign : group_size;
   return (columns + unit - 1) / unit * unit;
 }
 
-// What decides how many bytes a q4 weight takes. Its scales never take more than its nibbles.
+// What decides how many bytes a q4 or q8 weight takes. Its scales never take more than its values.
 struct Q4Format {
   Layout layout = Layout::q4_t16k8;
   uint32_t group_size = 32;
   bool f32_scales = false;
 
-  constexpr bool tiled() const { return layout == Layout::q4_t16k8; }
+  constexpr bool tiled() const { return is_tiled(layout); }
+  constexpr bool eight_bits() const { return layout == Layout::q8_t16k4; }
   constexpr uint32_t rows(uint32_t rows) const { return tiled() ? q4_padded_rows(rows) : rows; }
   constexpr uint32_t columns(uint32_t columns) const {
     return q4_padded_columns(columns, group_size, layout);
   }
   // Of so many rows, to whole tiles where there are tiles.
   constexpr uint64_t data_bytes(uint32_t row_count, uint32_t column_count) const {
-    return uint64_t{rows(row_count)} * columns(column_count) / 2;
+    return uint64_t{rows(row_count)} * columns(column_count) / (eight_bits() ? 1 : 2);
   }
   constexpr uint64_t scale_bytes(uint32_t row_count, uint32_t column_count) const {
     const uint64_t count = uint64_t{rows(row_count)} * (columns(column_count) / group_size);

@@ -7,8 +7,8 @@
 namespace nbl {
 namespace {
 
-// Rows that a window of a q4 weight begins at, so that the scales of each start at a multiple of
-// 256 bytes too, whatever the layout.
+// Rows that a window of a quantized weight begins at, so that the scales of each start at a
+// multiple of 256 bytes too, whatever the layout.
 constexpr uint32_t kWindowRows = 128;
 
 }  // namespace
@@ -42,6 +42,7 @@ Status PhaseBuilder::add_op(uint32_t index, const Op& op, Error* error) {
   op_index_ = index;
   switch (op.kind) {
     case OpKind::embedding_q4gsw:
+    case OpKind::embedding_q8gsw:
       return add_embedding(op, error);
     case OpKind::rms_norm: {
       const uint32_t x = static_cast<uint32_t>(op.inputs[0]);
@@ -50,6 +51,7 @@ Status PhaseBuilder::add_op(uint32_t index, const Op& op, Error* error) {
     }
     case OpKind::linear_q4gsw:
     case OpKind::linear_dq8ca_q4gsw:
+    case OpKind::linear_q8gsw:
       return add_linear(op, error);
     case OpKind::rope:
       return add_rope(op, error);
@@ -162,7 +164,7 @@ Status PhaseBuilder::next_window(const Tensor& weight, uint32_t row, uint32_t mo
   const uint32_t rows = format.rows(weight.shape[0]);
   const uint64_t range = plan_.caps.max_storage_range_bytes;
   window->image = in_image(model_, plan_, static_cast<uint32_t>(weight.data));
-  // Scales take no more bytes than the nibbles that they belong to.
+  // Scales take no more bytes than the values that they belong to.
   const uint64_t step = window->image ? scale_step : data_step;
   const uint64_t rest = window->image ? format.scale_bytes(rows - row, columns)
                                       : format.data_bytes(rows - row, columns);
@@ -203,8 +205,8 @@ uint32_t PhaseBuilder::rows_within_time(const Tensor& weight, uint32_t tokens) c
   const Caps& caps = plan_.caps;
   const Q4Format format = q4_format(weight);
   const uint64_t columns = format.columns(weight.columns());
-  const uint64_t row_bytes =
-      columns / 2 + columns / format.group_size * (format.f32_scales ? 4 : 2);
+  const uint64_t row_bytes = columns / (format.eight_bits() ? 1 : 2) +
+                             columns / format.group_size * (format.f32_scales ? 4 : 2);
   const uint64_t row_flops = 2 * columns * tokens;
   const uint64_t bytes = uint64_t{caps.dispatch_limit_us} * caps.gigabytes_per_s * 1000;
   const uint64_t flops = uint64_t{caps.dispatch_limit_us} * caps.gigaflops * 1000;

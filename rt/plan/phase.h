@@ -30,13 +30,13 @@ class PhaseBuilder {
   uint32_t logits_rows() const { return logits_rows_; }
 
  private:
-  // Rows [begin, begin + count) of a q4 weight, bound on their own.
+  // Rows [begin, begin + count) of a quantized weight, bound on their own.
   struct Window {
     uint32_t begin;
     uint32_t count;
     Binding data;
     Binding scales;
-    bool image;  // the nibbles are in one
+    bool image;  // the values are in one
   };
 
   // What quantize_rows made of one tensor: the linears behind it that read the same share it.

@@ -103,6 +103,7 @@ Status PhaseBuilder::add_linear(const Op& op, Error* error) {
   args.residual = op.inputs[4] >= 0;
   args.swiglu = op.swiglu;
   args.gelu = op.function == Function::gelu_tanh;
+  args.eight_bits = weight.dtype == DType::q8;
   args.last_row = one_row && tokens_ > 1;
   args.eps = op.eps;
   if (op.kind == OpKind::linear_dq8ca_q4gsw) return add_linear_dq8ca(op, args, out, error);

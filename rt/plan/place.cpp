@@ -118,12 +118,13 @@ void set_place(Plan* plan, uint32_t segment, const SegmentPlace& place) {
   if (segment < plan->segments.size()) plan->segments[segment] = place;
 }
 
-// Bytes of each part that a segment is cut into, found through a q4 weight that it belongs to.
+// Bytes of each part that a segment is cut into, found through a quantized weight that it belongs
+// to.
 Status part_bytes(const Model& model, const Plan& plan, uint32_t segment, uint64_t* bytes,
                   Error* error) {
   for (uint32_t i = 0; i < model.tensor_count(); ++i) {
     const Tensor t = model.tensor(i);
-    if (t.role != Role::weight || t.dtype != DType::q4) continue;
+    if (t.role != Role::weight || !is_quantized(t.dtype)) continue;
     const bool is_data = t.data == static_cast<int32_t>(segment);
     if (!is_data && t.scales != static_cast<int32_t>(segment)) continue;
     const bool image = in_image(model, plan, static_cast<uint32_t>(t.data));
@@ -251,7 +252,7 @@ bool in_image(const Model& model, const Plan& plan, uint32_t segment) {
 uint32_t rows_in_part(const Tensor& weight, const Plan& plan, bool image) {
   if (plan.options.import_weights) return 0;
   const uint64_t most = image ? image_ceiling(plan) : ceiling(plan);
-  // Scales take no more bytes than the nibbles that they belong to.
+  // Scales take no more bytes than the values that they belong to.
   if (q4_format(weight).data_bytes(weight.shape[0], weight.columns()) <= most) return 0;
   return static_cast<uint32_t>(most / step_bytes(weight) * kPartRowAlign);
 }

@@ -8,9 +8,9 @@ namespace nbl {
 // Bytes of a KV state tensor [kv_heads, context, head_dim] of f16 for this many positions.
 uint64_t state_bytes(const Tensor& state, uint32_t context);
 
-// Rows of a q4 weight in each part that its segments are cut into, 0 = they are whole. Both of its
-// segments are cut where the larger one has to be, at the same rows. `image`: in_image() of its
-// values.
+// Rows of a quantized weight in each part that its segments are cut into, 0 = they are whole. Both
+// of its segments are cut where the larger one has to be, at the same rows. `image`: in_image() of
+// its values.
 uint32_t rows_in_part(const Tensor& weight, const Plan& plan, bool image);
 
 // True where the values of a q4 weight, all that there is of the segment, are in images. Then every

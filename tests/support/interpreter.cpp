@@ -93,17 +93,18 @@ const std::byte* Interpreter::segment(int32_t index, uint64_t bytes) const {
   return file_.data() + s->offset();
 }
 
-Interpreter::Matrix Interpreter::unpack_q4(const fb::Tensor& tensor) const {
+Interpreter::Matrix Interpreter::unpack_quantized(const fb::Tensor& tensor) const {
   const uint64_t group = tensor.group_size();
   const bool f32 = tensor.scale_dtype() != nullptr && is(tensor.scale_dtype(), "f32");
-  const bool tiled = is(tensor.layout(), "q4_t16k8");
+  const bool eight = is(tensor.layout(), "q8_t16k4");
+  const bool tiled = eight || is(tensor.layout(), "q4_t16k8");
   const bool swapped = is(tensor.layout(), "q4_rows_embedding");
   Matrix m{tensor.shape()->Get(0), tensor.shape()->Get(1), {}};
   const uint64_t unit = tiled ? std::max<uint64_t>(group, 32) : group;
   const uint64_t rows = tiled ? (m.rows + 31) / 32 * 32 : m.rows;
   const uint64_t columns = (m.columns + unit - 1) / unit * unit;
   const uint64_t scale_size = f32 ? 4 : 2;
-  const std::byte* bytes = segment(tensor.data(), rows * columns / 2);
+  const std::byte* bytes = segment(tensor.data(), rows * columns / (eight ? 1 : 2));
   const std::byte* scales =
       segment(tensor.scales(), (rows * columns / group * scale_size + 3) / 4 * 4);
   m.values.resize(size_t{m.rows} * m.columns);
@@ -118,8 +119,9 @@ Interpreter::Matrix Interpreter::unpack_q4(const fb::Tensor& tensor) const {
         upper = k % 8 >= 4;
         scale_at = ((n / 16) * (columns / group) + k / group) * 16 + n % 16;
       }
+      if (eight) at = (((n / 16) * (columns / 4) + k / 4) * 16 + n % 16) * 4 + k % 4;
       const int byte = std::to_integer<int>(bytes[at]);
-      const int value = (upper ? byte >> 4 : byte & 15) - 8;
+      const int value = eight ? byte - 128 : (upper ? byte >> 4 : byte & 15) - 8;
       uint16_t half = 0;
       float scale = 0;
       std::memcpy(&half, scales + scale_at * scale_size, sizeof half);
@@ -147,8 +149,8 @@ void Interpreter::load_weights() {
       Matrix& m = weights_[{tensor.data(), tensor.scales(), rows, last}];
       matrix_of_[i] = &m;
       if (!m.values.empty()) continue;
-      if (is(tensor.dtype(), "q4")) {
-        m = unpack_q4(tensor);
+      if (is(tensor.dtype(), "q4") || is(tensor.dtype(), "q8")) {
+        m = unpack_quantized(tensor);
         continue;
       }
       const uint64_t stored = shape.size() == 1 ? (last + 31) / 32 * 32 : uint64_t{rows} * last;
@@ -269,13 +271,13 @@ void Interpreter::rope_update_cache(const fb::Op& op) {
 
 void Interpreter::run(const fb::Op& op) {
   const std::string_view kind = op.kind()->string_view();
-  if (kind == "embedding_q4gsw") {
+  if (kind == "embedding_q4gsw" || kind == "embedding_q8gsw") {
     const Matrix& m = matrix(op, 1);
     std::copy_n(m.values.begin() + static_cast<std::ptrdiff_t>(size_t{token_} * m.columns),
                 m.columns, output(op, 0).begin());
   } else if (kind == "rms_norm") {
     rms_norm(op);
-  } else if (kind == "linear_q4gsw" || kind == "linear_dq8ca_q4gsw") {
+  } else if (kind == "linear_q4gsw" || kind == "linear_q8gsw" || kind == "linear_dq8ca_q4gsw") {
     linear(op);
   } else if (kind == "rope") {
     output(op, 0) = input(op, 0);

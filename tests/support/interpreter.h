@@ -1,9 +1,10 @@
 // What a .nbl file computes, in float64 and as plainly as it can be said: the reference for whole
 // models. Reads the FlatBuffer with the generated header and shares no code with the runtime.
 //
-// Weights are what the file says, (nibble - 8) * scale. KV cache entries are rounded to their type:
-// f16 and f32 to nearest even, i8 to steps of their row's largest / 127; so are activations of
-// linear_dq8ca_q4gsw to int8 with a float32 scale; everything else stays double.
+// Weights are what the file says, (nibble - 8) * scale or (byte - 128) * scale. KV cache entries
+// are rounded to their type: f16 and f32 to nearest even, i8 to steps of their row's largest / 127;
+// so are activations of linear_dq8ca_q4gsw to int8 with a float32 scale; everything else stays
+// double.
 #pragma once
 
 #include <array>
@@ -66,12 +67,12 @@ class Interpreter {
   struct Matrix {
     uint32_t rows = 0;
     uint32_t columns = 0;
-    std::vector<float> values;  // exact: a 4-bit integer times an f16
+    std::vector<float> values;  // a whole number times a scale, rounded once
   };
 
   int32_t find(std::string_view tensor) const;
   void load_weights();
-  Matrix unpack_q4(const fb::Tensor& tensor) const;
+  Matrix unpack_quantized(const fb::Tensor& tensor) const;
   const std::byte* segment(int32_t index, uint64_t bytes) const;
   void run(const fb::Op& op);
   void linear(const fb::Op& op);

@@ -9,6 +9,10 @@ std::string name_of(std::string_view view) {
   return std::string(view);
 }
 
+OpKind embedding_of(const Q4Format& table) {
+  return table.eight_bits() ? OpKind::embedding_q8gsw : OpKind::embedding_q4gsw;
+}
+
 }  // namespace
 
 int32_t ModelBuilder::add(Entry entry) {
@@ -28,13 +32,13 @@ int32_t ModelBuilder::activation(uint32_t columns) {
   return add({"activation", "f32", "row_major", {0, columns}});
 }
 int32_t ModelBuilder::q4(uint32_t rows, uint32_t columns, uint32_t group_size) {
-  return q4(rows, columns, {Layout::q4_t16k8, group_size, f32_scales_});
+  return q4(rows, columns, {eight_ ? Layout::q8_t16k4 : Layout::q4_t16k8, group_size, f32_scales_});
 }
 int32_t ModelBuilder::q4(uint32_t rows, uint32_t columns, const Q4Format& format) {
   const int32_t data = segment(format.data_bytes(rows, columns));
   const int32_t scales = segment(format.scale_bytes(rows, columns));
   return add({"weight",
-              "q4",
+              format.eight_bits() ? "q8" : "q4",
               name_of(kLayoutNames[static_cast<size_t>(format.layout)]),
               {rows, columns},
               format.group_size,
@@ -126,7 +130,8 @@ int32_t ModelBuilder::linear(int32_t x, uint32_t rows, uint32_t group, bool norm
   const int32_t weight = q4(swiglu ? 2 * row_stride(rows) : rows, columns(x), group);
   const int32_t gain = norm ? vector(columns(x)) : -1;
   const int32_t out = activation(rows);
-  op({.kind = int8_ ? OpKind::linear_dq8ca_q4gsw : OpKind::linear_q4gsw,
+  const OpKind four = int8_ ? OpKind::linear_dq8ca_q4gsw : OpKind::linear_q4gsw;
+  op({.kind = eight_ ? OpKind::linear_q8gsw : four,
       .inputs = {x, weight, gain, -1, residual},
       .outputs = {out},
       .swiglu = swiglu,
@@ -222,7 +227,7 @@ void ModelBuilder::decoder(const Decoder& d) {
   table_format.group_size = d.group;
   const int32_t weight = q4(vocab_, d.dim, table_format);
   int32_t x = activation(d.dim);
-  op({.kind = OpKind::embedding_q4gsw, .inputs = {ids, weight}, .outputs = {x}});
+  op({.kind = embedding_of(table_format), .inputs = {ids, weight}, .outputs = {x}});
   for (uint32_t i = 0; i < d.layers; ++i) {
     x = layer_attention(d, x, table);
     x = layer_ffn(d, x);
@@ -234,16 +239,17 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
   constexpr uint32_t kGroups[] = {8, 16, 32, 64, 128, 256};
   constexpr DType kCaches[] = {DType::f16, DType::f32, DType::i8};
   const auto format = [&] {
-    return Q4Format{static_cast<Layout>(1 + random->below(3)), kGroups[random->below(6)],
+    return Q4Format{static_cast<Layout>(1 + random->below(4)), kGroups[random->below(6)],
                     random->below(2) == 0};
   };
   f32_scales_ = random->below(2) == 0;
   const auto width = [&] { return 1 + random->below(300); };
   const int32_t ids = tokens();
   const uint32_t dim = width();
-  const int32_t weight = q4(vocab_, dim, format());
+  const Q4Format table = format();
+  const int32_t weight = q4(vocab_, dim, table);
   std::vector<int32_t> alive{activation(dim)};
-  op({.kind = OpKind::embedding_q4gsw, .inputs = {ids, weight}, .outputs = {alive[0]}});
+  op({.kind = embedding_of(table), .inputs = {ids, weight}, .outputs = {alive[0]}});
   const auto any = [&] { return alive[random->below(static_cast<uint32_t>(alive.size()))]; };
   // Something of the same width as x, x itself where there is nothing else.
   const auto partner = [&](int32_t x) {
@@ -257,6 +263,7 @@ void ModelBuilder::random_graph(Random* random, uint32_t op_count) {
     const int32_t x = any();
     const uint32_t group = kGroups[random->below(6)];
     int8_activations(random->below(3) == 0);
+    eight_bits(random->below(4) == 0);
     switch (random->below(9)) {
       case 0:
         alive.push_back(norm(x));

@@ -36,6 +36,7 @@ class ModelBuilder {
   int32_t tokens();
   int32_t activation(uint32_t columns);
   int32_t q4(uint32_t rows, uint32_t columns, uint32_t group_size);
+  // q8 where the format is that of 8 bits.
   int32_t q4(uint32_t rows, uint32_t columns, const Q4Format& format);
   int32_t vector(uint32_t columns);
   // Another tensor over the segments of a q4 weight: the same, or a vector that sees its values.
@@ -54,6 +55,7 @@ class ModelBuilder {
 
   // What the linears from here on take.
   void int8_activations(bool on) { int8_ = on; }
+  void eight_bits(bool on) { eight_ = on; }  // of weights, and then not the above
 
   // A llama-shaped decoder, fused or not.
   struct Decoder {
@@ -92,6 +94,7 @@ class ModelBuilder {
 
   uint32_t vocab_, context_, chunk_;
   bool int8_ = false;
+  bool eight_ = false;
   std::vector<Entry> tensors_;
   std::vector<uint64_t> segments_;
   std::vector<OpSpec> ops_;

@@ -1,4 +1,4 @@
-// The q4_t16k8 layout (rt/model/model.h) written down a second time, plus f16 and error measures.
+// The tiled layouts (rt/model/q4.h) written down a second time, plus f16 and error measures.
 #pragma once
 
 #include <bit>
@@ -35,16 +35,17 @@ inline uint16_t f32_to_f16(float f) {
   return static_cast<uint16_t>(sign + ((25 - shift) << 10) + (mantissa - 1024));
 }
 
-// A random q4 matrix with its packed form.
+// A random q4 or q8 matrix with its packed form.
 struct Q4Matrix {
   uint32_t rows, columns, group_size;
   uint32_t padded_rows, padded_columns;
-  std::vector<int8_t> values;    // [padded_rows][padded_columns], -8..7, padding 0
+  std::vector<int8_t> values;    // [padded_rows][padded_columns], padding 0
   std::vector<uint16_t> scales;  // f16 [padded_rows][padded_columns / group_size], padding rows 0
   std::vector<uint32_t> value_words;
   std::vector<uint32_t> scale_words;
   bool f32_scales = false;
   std::vector<float> float_scales = {};  // f32, in place of `scales`
+  bool eight_bits = false;
 
   double at(uint32_t row, uint32_t column) const {
     return values[size_t{row} * padded_columns + column] *
@@ -58,11 +59,14 @@ struct Q4Matrix {
     return f32_scales ? float_scales[size_t{row} * groups() + group]
                       : f16_to_f32(scale(row, group));
   }
-  Q4Format format() const { return {Layout::q4_t16k8, group_size, f32_scales}; }
+  Q4Format format() const {
+    return {eight_bits ? Layout::q8_t16k4 : Layout::q4_t16k8, group_size, f32_scales};
+  }
+  uint32_t columns_of_word() const { return eight_bits ? 4 : 8; }
 
   // Words from the tile of a row on: what a window starting at `row` (a multiple of 32) binds.
   std::span<const uint32_t> values_from(uint32_t row) const {
-    return std::span(value_words).subspan(size_t{row} * padded_columns / 8);
+    return std::span(value_words).subspan(size_t{row} * padded_columns / columns_of_word());
   }
   std::span<const uint32_t> scales_from(uint32_t row) const {
     return std::span(scale_words).subspan(size_t{row} * groups() / (f32_scales ? 1 : 2));
@@ -71,12 +75,17 @@ struct Q4Matrix {
 
 inline void pack(Q4Matrix* m) {
   const uint32_t groups = m->groups();
-  m->value_words.assign(size_t{m->padded_rows} * m->padded_columns / 8, 0);
+  m->value_words.assign(size_t{m->padded_rows} * m->padded_columns / m->columns_of_word(), 0);
   m->scale_words.assign(size_t{m->padded_rows} * groups / (m->f32_scales ? 1 : 2), 0);
   for (uint32_t n = 0; n < m->padded_rows; ++n) {
     for (uint32_t k = 0; k < m->padded_columns; ++k) {
-      const uint32_t nibble =
-          static_cast<uint32_t>(m->values[size_t{n} * m->padded_columns + k] + 8);
+      const int value = m->values[size_t{n} * m->padded_columns + k];
+      if (m->eight_bits) {
+        const size_t word = (size_t{n / 16} * (m->padded_columns / 4) + k / 4) * 16 + n % 16;
+        m->value_words[word] |= static_cast<uint32_t>(value + 128) << (8 * (k % 4));
+        continue;
+      }
+      const auto nibble = static_cast<uint32_t>(value + 8);
       const size_t word = (size_t{n / 16} * (m->padded_columns / 8) + k / 8) * 16 + n % 16;
       m->value_words[word] |= nibble << (8 * (k % 4) + (k % 8 >= 4 ? 4 : 0));
     }
@@ -91,11 +100,13 @@ inline void pack(Q4Matrix* m) {
   }
 }
 
-// Values uniform in -8..7, scales as a trained layer has them: positive and negative around
-// `scale`; f32 ones have more bits than an f16 holds.
+// Values uniform in -8..7, or -128..127, scales as a trained layer has them: positive and negative
+// around `scale`; f32 ones have more bits than an f16 holds.
 inline Q4Matrix random_q4(Random& random, uint32_t rows, uint32_t columns, uint32_t group_size,
-                          float scale = 0.01f, bool f32_scales = false) {
+                          float scale = 0.01f, bool f32_scales = false, bool eight_bits = false) {
   Q4Matrix m{};
+  m.eight_bits = eight_bits;
+  const uint32_t value_bits = eight_bits ? 8 : 4;
   m.rows = rows;
   m.columns = columns;
   m.group_size = group_size;
@@ -107,10 +118,13 @@ inline Q4Matrix random_q4(Random& random, uint32_t rows, uint32_t columns, uint3
   m.scales.assign(size_t{m.padded_rows} * groups, 0);
   m.float_scales.assign(size_t{m.padded_rows} * groups, 0);
   for (uint32_t n = 0; n < rows; ++n) {
-    for (uint32_t k = 0; k < columns; k += 8) {
+    for (uint32_t k = 0; k < columns; k += m.columns_of_word()) {
       uint32_t bits = random.below(0xffffffffu);
-      for (uint32_t i = k; i < std::min(columns, k + 8); ++i, bits >>= 4) {
-        m.values[size_t{n} * m.padded_columns + i] = static_cast<int8_t>(bits & 15) - 8;
+      for (uint32_t i = k; i < std::min(columns, k + m.columns_of_word()); ++i) {
+        const auto low = static_cast<int>(bits & ((1u << value_bits) - 1));
+        m.values[size_t{n} * m.padded_columns + i] =
+            static_cast<int8_t>(low - (1 << (value_bits - 1)));
+        bits >>= value_bits;
       }
     }
     for (uint32_t g = 0; g < groups; ++g) {

@@ -20,6 +20,7 @@ struct LinearCase {
   uint32_t window = 0;  // rows a dispatch; 0 = all
   bool f32_scales = false;
   bool gelu = false;  // with swiglu
+  bool eight_bits = false;
 };
 
 inline void PrintTo(const LinearCase& c, std::ostream* out) {
@@ -27,7 +28,8 @@ inline void PrintTo(const LinearCase& c, std::ostream* out) {
        << c.live << (c.norm ? " norm" : "") << (c.bias ? " bias" : "")
        << (c.residual ? " residual" : "") << (c.swiglu ? " swiglu" : "")
        << (c.last_row ? " last_row" : "") << " window" << c.window
-       << (c.f32_scales ? " f32 scales" : "") << (c.gelu ? " gelu" : "");
+       << (c.f32_scales ? " f32 scales" : "") << (c.gelu ? " gelu" : "")
+       << (c.eight_bits ? " 8 bits" : "");
 }
 
 inline LinearArgs args_of(const LinearCase& c, uint32_t row_begin, uint32_t row_count) {
@@ -44,7 +46,8 @@ inline LinearArgs args_of(const LinearCase& c, uint32_t row_begin, uint32_t row_
           .last_row = c.last_row,
           .eps = 1e-5f,
           .f32_scales = c.f32_scales,
-          .gelu = c.gelu};
+          .gelu = c.gelu,
+          .eight_bits = c.eight_bits};
 }
 
 // The operands of one case, random; x and residual have zero padding as activations do.
@@ -54,7 +57,8 @@ struct LinearData {
   std::vector<uint32_t> x_words, residual_words, step;
 
   LinearData(Random& random, const LinearCase& c)
-      : weight(random_q4(random, c.rows, c.columns, c.group_size, 0.01f, c.f32_scales)),
+      : weight(
+            random_q4(random, c.rows, c.columns, c.group_size, 0.01f, c.f32_scales, c.eight_bits)),
         x(random.normals(size_t{c.tokens} * c.columns)),
         norm(random.normals(c.columns)),
         bias(random.normals(c.rows)),
@@ -148,7 +152,7 @@ inline void run_linear(Gpu* gpu, const Caps& caps, const LinearCase& c, const Li
     if (expected_variant != nullptr) {
       ASSERT_STREQ(kVariants[call.variant].name, expected_variant);
     }
-    const size_t value_words = size_t{count} * data.weight.padded_columns / 8;
+    const size_t value_words = data.weight.format().data_bytes(count, c.columns) / 4;
     const size_t scale_words = data.weight.format().scale_bytes(count, c.columns) / 4;
     const std::vector<uint32_t> norm = words_of(data.norm), bias = words_of(data.bias);
     const Binding x = reads(data.x_words);
