@@ -28,6 +28,8 @@ const char* const kExamples =
     "      Coarser scales for a smaller file, a longer context.\n"
     "  nibblec compile model.gguf -o model.nbl --activations int8\n"
     "      int8 activations times 4-bit weights, for GPUs with a packed dot product.\n"
+    "  nibblec compile model.gguf -o model.nbl --head-bits 8 --keep 'blk.*.ffn_down=8'\n"
+    "      8 bits for the embedding and head, and for what the pattern names.\n"
     "  nibblec compile decoder.pt2 -o decoder.nbl\n"
     "      What torch.export.save of PyTorch writes, with quantized weights or without.\n"
     "  nibblec compile model.gguf -o model.nbl --chat chatml\n"
@@ -53,6 +55,35 @@ void add_activations(CLI::App* app, Activations* activations) {
          "accuracy that 'nibblec perplexity --activations int8' measures")
       ->transform(CLI::Transformer(kActivations, CLI::ignore_case))
       ->option_text("f32|int8 [f32]");
+}
+
+// "PATTERN=8".
+KeepRule read_keep(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  const std::string bits = equals == std::string::npos ? "" : text.substr(equals + 1);
+  if (equals == 0 || (bits != "4" && bits != "8")) {
+    throw CLI::ValidationError("--keep", fmt::format("'{}' is not PATTERN=8 or PATTERN=4", text));
+  }
+  return {text.substr(0, equals), bits == "8" ? 8u : 4u};
+}
+
+void add_bits(CLI::App* app, PassOptions* options) {
+  app->add_option("--head-bits", options->head_bits,
+                  "Bits of the embedding and of the matrix that the logits come from, which are "
+                  "one where they are tied: 4 or 8")
+      ->check(CLI::IsMember({4, 8}))
+      ->option_text("4|8 [4]");
+  app->add_option_function<std::vector<std::string>>(
+         "--keep",
+         [options](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts)
+             options->keep.push_back(read_keep(text));
+         },
+         "Bits of the matrices that a pattern names, such as 'blk.*.ffn_down=8'; may be repeated, "
+         "and the last that names a matrix holds. Weights that are whole numbers of 8 bits or "
+         "fewer in the checkpoint (Q8_0, Q6_K, ...) are taken over bit for bit")
+      ->type_name("PATTERN=BITS")
+      ->allow_extra_args(false);
 }
 
 std::string pass_list() {
@@ -145,6 +176,7 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
          "not show: tokens=NAME,position=NAME")
       ->type_name("NAMES");
   add_activations(app, &options->passes.activations);
+  add_bits(app, &options->passes);
   app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
   app->add_option("--disable-pass", options->passes.disabled, pass_list())
       ->type_name("NAME")

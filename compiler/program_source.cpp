@@ -17,7 +17,7 @@ Hyper describe(const Graph& graph, uint32_t context_limit) {
   hyper.vocab = graph.vocab_size;
   hyper.context = context_limit;
   for (const GraphOp& op : graph.ops) {
-    if (op.kind == OpKind::embedding_q4gsw) hyper.dim = graph.columns(op.outputs[0]);
+    if (is_embedding(op.kind)) hyper.dim = graph.columns(op.outputs[0]);
     if (op.kind != OpKind::sdpa_with_kv_cache) continue;
     ++hyper.layers;
     hyper.heads = op.heads;

@@ -11,18 +11,14 @@
 namespace nbl::compiler {
 namespace {
 
-bool is_q4(const GraphTensor& tensor) {
-  return tensor.dtype == DType::q4;
-}
-
 uint64_t data_bytes(const GraphTensor& tensor, const Q4Format& format) {
-  if (is_q4(tensor)) return format.data_bytes(tensor.shape[0], tensor.shape[1]);
+  if (is_quantized(tensor.dtype)) return format.data_bytes(tensor.shape[0], tensor.shape[1]);
   if (tensor.shape.size() == 1) return uint64_t{row_stride(tensor.shape[0])} * sizeof(float);
   return uint64_t{tensor.shape[0]} * tensor.shape[1] * sizeof(float);
 }
 
 uint64_t scale_bytes(const GraphTensor& tensor, const Q4Format& format) {
-  return is_q4(tensor) ? format.scale_bytes(tensor.shape[0], tensor.shape[1]) : 0;
+  return is_quantized(tensor.dtype) ? format.scale_bytes(tensor.shape[0], tensor.shape[1]) : 0;
 }
 
 std::string scales_name(const GraphTensor& tensor) {
@@ -39,7 +35,7 @@ size_t largest_graph_bytes(GraphBuffer model) {
     const GraphTensor& tensor = model.graph->tensors[i];
     if (tensor.role != Role::weight) continue;
     model.places[i].data = place(tensor.name);
-    if (is_q4(tensor)) model.places[i].scales = place(scales_name(tensor));
+    if (is_quantized(tensor.dtype)) model.places[i].scales = place(scales_name(tensor));
   }
   return graph_bytes(model).size();
 }
@@ -54,10 +50,11 @@ RowSource rows_of(const GraphTensor& tensor) {
   return rows;
 }
 
-TensorSegments write_q4(const GraphTensor& tensor, uint32_t group_size, SegmentWriter* segments,
-                        Q4Error* error) {
+TensorSegments write_quantized(const GraphTensor& tensor, uint32_t group_size,
+                               SegmentWriter* segments, Q4Error* error) {
   Q4Error cost;
-  const Q4Matrix matrix = quantize_q4(rows_of(tensor), group_size, &cost, 0, tensor.q4_layout);
+  const Q4Matrix matrix =
+      quantize_q4(rows_of(tensor), group_size, &cost, 0, {.layout = tensor.layout()});
   error->error_squares += cost.error_squares;
   error->weight_squares += cost.weight_squares;
   error->quantized_rows += cost.quantized_rows;
@@ -96,8 +93,9 @@ void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter
     const GraphTensor& tensor = model->graph->tensors[i];
     if (tensor.role != Role::weight) continue;
     if (progress) progress(tensor.name, static_cast<double>(done) / static_cast<double>(total));
-    model->places[i] = is_q4(tensor) ? write_q4(tensor, options.group_size, segments, error)
-                                     : write_f32(tensor, segments);
+    model->places[i] = is_quantized(tensor.dtype)
+                           ? write_quantized(tensor, options.group_size, segments, error)
+                           : write_f32(tensor, segments);
     done += bytes(i);
   }
   if (progress) progress("", 1.0);
@@ -115,7 +113,7 @@ std::vector<SharedSegment> count_readers(const GraphBuffer& model) {
     for (const int32_t index : {model.places[i].data, model.places[i].scales}) {
       if (index < 0) continue;
       const auto at = static_cast<size_t>(index);
-      uses[at] += is_q4(graph.tensors[i]) ? users.size() : 1;
+      uses[at] += is_quantized(graph.tensors[i].dtype) ? users.size() : 1;
       for (const size_t user : users)
         segments[at].readers.push_back(graph.ops[user].name);
     }
@@ -154,8 +152,8 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
                     .segments = {}};
   for (size_t i = 0; i < graph.tensors.size(); ++i) {
     const GraphTensor& tensor = graph.tensors[i];
-    if (!is_q4(tensor)) continue;
-    model.places[i].format = q4_format_of(rows_of(tensor), options.group_size, tensor.q4_layout);
+    if (!is_quantized(tensor.dtype)) continue;
+    model.places[i].format = q4_format_of(rows_of(tensor), options.group_size, tensor.layout());
   }
   const uint64_t reserved = sizeof(FileHeader) + largest_graph_bytes(model);
   OutputFile file(path);

@@ -24,8 +24,8 @@ Offset<fb::Segment> pack(FlatBufferBuilder& builder, const SegmentInfo& segment)
 
 Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor,
                         const TensorSegments& place) {
-  const bool q4 = tensor.dtype == DType::q4;
-  const Layout layout = q4 ? place.format.layout : Layout::row_major;
+  const bool quantized = is_quantized(tensor.dtype);
+  const Layout layout = quantized ? place.format.layout : Layout::row_major;
   const auto name = builder.CreateString(tensor.name);
   const auto role = builder.CreateSharedString(name_of(kRoleNames, tensor.role));
   const auto dtype = builder.CreateSharedString(name_of(kDTypeNames, tensor.dtype));
@@ -33,11 +33,12 @@ Offset<fb::Tensor> pack(FlatBufferBuilder& builder, const GraphTensor& tensor,
   const auto shape = builder.CreateVector(tensor.shape);
   // f16 is what an absent field means.
   Offset<flatbuffers::String> scales;
-  if (q4 && place.format.f32_scales) {
+  if (quantized && place.format.f32_scales) {
     scales = builder.CreateSharedString(name_of(kDTypeNames, DType::f32));
   }
   return fb::CreateTensor(builder, name, role, dtype, layout_name, shape,
-                          q4 ? place.format.group_size : 0, place.data, place.scales, scales);
+                          quantized ? place.format.group_size : 0, place.data, place.scales,
+                          scales);
 }
 
 Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {

@@ -19,7 +19,7 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 struct TensorSegments {
   int32_t data = -1;
   int32_t scales = -1;
-  Q4Format format = {};  // q4
+  Q4Format format = {};  // q4, q8
 };
 
 struct GraphBuffer {

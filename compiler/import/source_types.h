@@ -61,6 +61,17 @@ const char* source_type_name(SourceType type);
 // All of them, for errors: "F32, F16, ...".
 std::string source_type_names();
 
+// Elements that share a scale in a type whose elements are whole numbers of at most 8 bits times
+// scales, with nothing added: 16 or 32. 0 for the others.
+uint32_t integer_group(SourceType type);
+// Whether the scales of such a type are f16; else they are products that take an f32.
+bool has_f16_scales(SourceType type);
+
+// Writes `columns` whole numbers and a scale for every integer_group(type) of them. A number times
+// its scale is what read_source_row() gives.
+void read_source_integers(SourceType type, const std::byte* data, uint64_t columns, int8_t* values,
+                          float* scales);
+
 // Elements of a block; the columns of a tensor are a multiple.
 uint32_t source_block(SourceType type);
 

@@ -103,7 +103,7 @@ std::string ops_text(const Model& model) {
 }
 
 std::string format_of(const Tensor& t) {
-  if (t.dtype != DType::q4) return {};
+  if (!is_quantized(t.dtype)) return {};
   return fmt::format(", {}, groups of {}, {} scales", kLayoutNames[static_cast<size_t>(t.layout)],
                      t.group_size, scale_type(t));
 }
@@ -159,7 +159,7 @@ Sharing find_sharing(const Model& model) {
     const Tensor tensor = model.tensor(i);
     if (tensor.role != Role::weight) continue;
     // The table of rotations is one thing by nature; only matrices are ever tied.
-    const size_t tied = tensor.dtype == DType::q4 ? std::max<size_t>(readers[i].size(), 1) : 1;
+    const size_t tied = is_quantized(tensor.dtype) ? std::max<size_t>(readers[i].size(), 1) : 1;
     for (const int32_t index : {tensor.data, tensor.scales}) {
       if (index < 0) continue;
       Sharing::Segment& segment = sharing.segments[static_cast<uint32_t>(index)];
@@ -221,7 +221,7 @@ nlohmann::json model_json(const Model& model) {
                                {"group_size", t.group_size},
                                {"data", t.data},
                                {"scales", t.scales}});
-    if (t.dtype == DType::q4) json["tensors"].back()["scale_dtype"] = scale_type(t);
+    if (is_quantized(t.dtype)) json["tensors"].back()["scale_dtype"] = scale_type(t);
   }
   const Sharing sharing = find_sharing(model);
   json["saved_by_sharing_bytes"] = sharing.saved_bytes;

@@ -7,14 +7,15 @@ namespace {
 
 constexpr size_t kWeightSlot = 1;
 
-bool is_embedding(const GraphOp& op) {
+// Tables of 8 bits lie in tiles always.
+bool is_q4_embedding(const GraphOp& op) {
   return op.kind == OpKind::embedding_q4gsw;
 }
 
 // Whether an op other than an embedding reads `tensor`.
 bool is_multiplied(const Graph& graph, int32_t tensor) {
   return std::ranges::any_of(graph.users(tensor),
-                             [&](size_t user) { return !is_embedding(graph.ops[user]); });
+                             [&](size_t user) { return !is_q4_embedding(graph.ops[user]); });
 }
 
 // Whether the table is, in tiles, the same segment as a weight that something multiplies with.
@@ -53,7 +54,7 @@ Layout layout_for(const Graph& graph, int32_t table, EmbeddingLayout wanted) {
 
 void choose_layouts(Graph* graph, EmbeddingLayout wanted) {
   for (size_t i = 0; i < graph->ops.size(); ++i) {
-    if (!is_embedding(graph->ops[i])) continue;
+    if (!is_q4_embedding(graph->ops[i])) continue;
     int32_t table = graph->ops[i].inputs[kWeightSlot];
     const Layout layout = layout_for(*graph, table, wanted);
     if (layout == graph->tensor(table).q4_layout) continue;
@@ -61,7 +62,7 @@ void choose_layouts(Graph* graph, EmbeddingLayout wanted) {
       const GraphTensor copy = graph->tensor(table);
       const int32_t own = graph->add(copy);
       for (GraphOp& op : graph->ops) {
-        if (is_embedding(op)) std::ranges::replace(op.inputs, table, own);
+        if (is_q4_embedding(op)) std::ranges::replace(op.inputs, table, own);
       }
       table = own;
     }

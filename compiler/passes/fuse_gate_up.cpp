@@ -73,7 +73,7 @@ void rewrite(Graph* graph, const Gated& gated) {
   const std::string at = op.name.substr(0, op.name.rfind('.') + 1);
   const int32_t weight = graph->add({.name = at + "ffn_gate_up.weight",
                                      .role = Role::weight,
-                                     .dtype = DType::q4,
+                                     .dtype = graph->tensor(gate_weight).dtype,
                                      .shape = {2 * row_stride(shape[0]), shape[1]},
                                      .constant = std::move(rows)});
   op.kind = gate.kind;

@@ -66,7 +66,8 @@ bool match(const Graph& graph, size_t sdpa, Attention* found) {
   };
   const auto from_linear = [&](size_t reader, size_t* op) {
     return from(reader, 0, OpKind::linear_q4gsw, op) ||
-           from(reader, 0, OpKind::linear_dq8ca_q4gsw, op);
+           from(reader, 0, OpKind::linear_dq8ca_q4gsw, op) ||
+           from(reader, 0, OpKind::linear_q8gsw, op);
   };
   const bool ends = from(a.sdpa, 0, OpKind::rope, &a.rope_q) &&
                     from(a.sdpa, 1, OpKind::update_cache, &a.update_k) &&
@@ -100,7 +101,7 @@ int32_t stacked_weight(Graph* graph, const Attention& a, const std::string& name
   }
   return graph->add({.name = name + ".weight",
                      .role = Role::weight,
-                     .dtype = DType::q4,
+                     .dtype = weight_dtype(graph->ops[a.linear_q].kind),
                      .shape = {row_count, columns},
                      .constant = arrange(Arrangement::stacked, std::move(parts))});
 }

@@ -45,6 +45,8 @@ void run_passes(Graph* graph, const PassOptions& options) {
     }
   }
   require_well_formed(*graph, "building it");
+  keep_bits(graph, options.head_bits, options.keep);
+  require_well_formed(*graph, "keeping bits");
   if (options.activations == Activations::int8) quantize_activations(graph);
   for (const Pass& pass : kPasses) {
     const bool disabled = std::ranges::count(options.disabled, pass.name) > 0;

@@ -37,7 +37,7 @@ int fuse_residual(Graph* graph);
 // that is faster on the device.
 int fuse_norm(Graph* graph);
 
-// Every linear takes int8 activations.
+// Every linear with a 4-bit weight takes int8 activations.
 int quantize_activations(Graph* graph);
 
 struct Pass {
@@ -60,11 +60,26 @@ void choose_layouts(Graph* graph, EmbeddingLayout wanted);
 // What linears multiply their weights with.
 enum class Activations : uint8_t { f32, int8 };
 
+// Matrices by name and the bits that they are kept in.
+struct KeepRule {
+  std::string pattern;  // a shell's: * and ? and [...]; of the name, with ".weight" or without
+  uint32_t bits = 4;    // 4 or 8
+};
+
+// Keeps the embedding's table and the matrix that the logits come from in `head_bits`, and what
+// rules name in their bits; the last rule that names a matrix holds. Before the other passes: a
+// name is the checkpoint's.
+//
+// Errors  CompileError: a rule names no matrix.
+void keep_bits(Graph* graph, uint32_t head_bits, std::span<const KeepRule> rules);
+
 struct PassOptions {
   bool fuse = true;
   std::vector<std::string> disabled = {};  // names
   EmbeddingLayout embedding_layout = EmbeddingLayout::automatic;
   Activations activations = Activations::f32;  // int8: quantize_activations() before all passes
+  uint32_t head_bits = 4;                      // keep_bits(), before that
+  std::vector<KeepRule> keep = {};
 };
 
 // Runs what the options leave on and verifies the graph after each, then chooses layouts.

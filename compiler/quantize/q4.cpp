@@ -18,9 +18,7 @@ namespace nbl::compiler {
 namespace {
 
 constexpr uint32_t kTileRows = 16;
-constexpr uint32_t kWordColumns = 8;
-constexpr uint8_t kZeroNibble = 8;
-constexpr uint32_t kPaddingWord = 0x88888888u;
+constexpr uint32_t kWordColumns = 8;  // of nibbles
 constexpr float kMaxWeight = 8 * 65504.0f;
 
 struct RowError {
@@ -32,11 +30,22 @@ struct RowError {
 // One thread's buffers, a padded row each; scales: one for each group of the file.
 struct Scratch {
   Scratch(uint32_t columns, uint32_t group_size)
-      : weights(columns), nibbles(columns), scales(columns / group_size) {}
+      : weights(columns), codes(columns), scales(columns / group_size), integers(columns) {}
   std::vector<float> weights;
-  std::vector<uint8_t> nibbles;
+  std::vector<uint8_t> codes;  // what is stored
   std::vector<float> scales;
+  std::vector<int8_t> integers;  // of a row that is encoded as such
+  std::vector<float> source_scales = {};
 };
+
+// The code of the value 0.
+uint8_t zero_code(const Q4Format& format) {
+  return format.eight_bits() ? 128 : 8;
+}
+
+uint32_t columns_of_word(const Q4Format& format) {
+  return format.eight_bits() ? kWordColumns / 2 : kWordColumns;
+}
 
 // Where a row lies: its element i at begin(elements of a row) + i * stride.
 struct RowPlace {
@@ -51,27 +60,27 @@ struct RowPlace {
   size_t stride;
 };
 
-// The bit at which the nibble of column `column` of a word begins.
+// The bit at which the code of column `column` of a word begins.
 uint32_t shift_in(Layout layout, uint32_t column) {
+  if (layout == Layout::q8_t16k4) return 8 * column;
   if (layout == Layout::q4_t16k8) return 8 * (column % 4) + (column < 4 ? 0 : 4);
   return 4 * (layout == Layout::q4_rows_linear ? column : column ^ 1);
 }
 
-uint32_t pack_word(Layout layout, const uint8_t* nibbles) {
+uint32_t pack_word(const Q4Format& format, const uint8_t* codes) {
   uint32_t word = 0;
-  for (uint32_t i = 0; i < kWordColumns; ++i)
-    word |= uint32_t{nibbles[i]} << shift_in(layout, i);
+  for (uint32_t i = 0; i < columns_of_word(format); ++i)
+    word |= uint32_t{codes[i]} << shift_in(format.layout, i);
   return word;
 }
 
 void store_row(const Scratch& scratch, uint32_t row, Q4Matrix* matrix) {
   const RowPlace place(matrix->format, row);
-  const size_t word_count = scratch.nibbles.size() / kWordColumns;
+  const size_t columns = columns_of_word(matrix->format);
+  const size_t word_count = scratch.codes.size() / columns;
   uint32_t* words = matrix->words.data() + place.begin(word_count);
-  for (size_t i = 0; i < word_count; ++i) {
-    words[i * place.stride] =
-        pack_word(matrix->format.layout, scratch.nibbles.data() + i * kWordColumns);
-  }
+  for (size_t i = 0; i < word_count; ++i)
+    words[i * place.stride] = pack_word(matrix->format, scratch.codes.data() + i * columns);
   const size_t first_scale = place.begin(scratch.scales.size());
   for (size_t i = 0; i < scratch.scales.size(); ++i) {
     const size_t at = first_scale + i * place.stride;
@@ -101,22 +110,25 @@ void check_weights(const RowSource& source, uint32_t row, const std::vector<floa
 
 // In groups of `group_size`, which may be many of the file's.
 RowError quantize_row(const RowSource& source, uint32_t row, uint32_t group_size,
-                      uint32_t stored_group, Scratch* scratch) {
+                      const Q4Format& format, Quantizer quantizer, Scratch* scratch) {
   std::vector<float>& weights = scratch->weights;
-  uint8_t* nibbles = scratch->nibbles.data();
+  uint8_t* codes = scratch->codes.data();
   source.read(row, weights.data());
   check_weights(source, row, weights);
   RowError error;
   const auto columns = static_cast<uint32_t>(weights.size());
+  const GroupOptions how{.eight_bits = format.eight_bits(), .quantizer = quantizer};
+  const int zero = zero_code(format);
   for (uint32_t column = 0; column < columns; column += group_size) {
     const float* group = weights.data() + column;
     const uint32_t count = std::min(group_size, columns - column);
-    const float scale = f16_to_f32(quantize_q4_group(group, count, nibbles + column));
-    std::fill_n(scratch->scales.begin() + column / stored_group, count / stored_group, scale);
+    const float scale = f16_to_f32(quantize_group(group, count, codes + column, how));
+    std::fill_n(scratch->scales.begin() + column / format.group_size, count / format.group_size,
+                scale);
     float error_sum = 0;
     float weight_sum = 0;
     for (uint32_t i = 0; i < count; ++i) {
-      const float rounded = static_cast<float>(nibbles[column + i] - 8) * scale;
+      const float rounded = static_cast<float>(codes[column + i] - zero) * scale;
       error_sum += (group[i] - rounded) * (group[i] - rounded);
       weight_sum += group[i] * group[i];
     }
@@ -126,57 +138,52 @@ RowError quantize_row(const RowSource& source, uint32_t row, uint32_t group_size
   return error;
 }
 
-RowError take_q4_row(const Q4Row& row, uint32_t columns, uint32_t stored_group, Scratch* scratch) {
-  std::ranges::fill(scratch->nibbles, kZeroNibble);
+RowError take_row(const Q4Row& row, uint32_t columns, const Q4Format& format, Scratch* scratch) {
+  const uint8_t zero = zero_code(format);
+  std::ranges::fill(scratch->codes, zero);
   std::ranges::fill(scratch->scales, 0.0f);
   for (uint32_t k = 0; k < columns; ++k) {
-    scratch->nibbles[k] = static_cast<uint8_t>(row.values[k] + kZeroNibble);
-    scratch->scales[k / stored_group] = row.scales[k / row.group_size];
+    scratch->codes[k] = static_cast<uint8_t>(row.values[k] + zero);
+    scratch->scales[k / format.group_size] = row.scales[k / row.group_size];
   }
   RowError error;
   error.lossless = true;
   return error;
 }
 
-// A Q4_0 block's 16 bytes hold elements 0..15 low and 16..31 high.
-RowError take_q4_0_row(const RowSource& source, uint32_t row, const std::byte* blocks,
-                       uint32_t stored_group, Scratch* scratch) {
-  constexpr uint32_t kHalf = kSourceBlock / 2;
-  for (uint32_t block = 0; block < source.columns / kSourceBlock; ++block) {
-    uint16_t scale = 0;
-    std::memcpy(&scale, blocks, sizeof scale);
-    if (!f16_is_finite(scale)) {
-      throw ImportError(fmt::format("{}: the Q4_0 scale of block {} is {}; it must be finite",
-                                    source.describe(row), block, f16_to_f32(scale)));
-    }
-    uint8_t* nibbles = scratch->nibbles.data() + block * kSourceBlock;
-    for (uint32_t i = 0; i < kHalf; ++i) {
-      const auto byte = std::to_integer<uint8_t>(blocks[sizeof scale + i]);
-      nibbles[i] = byte & 15;
-      nibbles[i + kHalf] = byte >> 4;
-    }
-    std::fill_n(scratch->scales.begin() + block * kSourceBlock / stored_group,
-                kSourceBlock / stored_group, f16_to_f32(scale));
-    blocks += sizeof scale + kHalf;
+// Decodes the row's whole numbers and scales into scratch.
+Q4Row decode_row(const RowSource& source, uint32_t row, const EncodedRow& encoded,
+                 Scratch* scratch) {
+  const uint32_t group = integer_group(encoded.type);
+  scratch->source_scales.resize(source.columns / group);
+  read_source_integers(encoded.type, encoded.data, source.columns, scratch->integers.data(),
+                       scratch->source_scales.data());
+  for (size_t i = 0; i < scratch->source_scales.size(); ++i) {
+    if (std::isfinite(scratch->source_scales[i])) continue;
+    throw ImportError(fmt::format("{}: the {} scale of block {} is {}; it must be finite",
+                                  source.describe(row), source_type_name(encoded.type), i,
+                                  scratch->source_scales[i]));
   }
-  RowError error;
-  error.lossless = true;
-  return error;
+  return {scratch->integers.data(), scratch->source_scales.data(), group};
 }
 
-RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size, Scratch* scratch,
-                     Q4Matrix* matrix) {
-  const Q4Row taken = source.quantized ? source.quantized(row) : Q4Row{};
-  const bool may_take_blocks = group_size == kSourceBlock && source.q4_0;
-  const std::byte* blocks = may_take_blocks ? source.q4_0(row) : nullptr;
-  RowError error;
-  if (taken.values != nullptr) {
-    error = take_q4_row(taken, source.columns, matrix->format.group_size, scratch);
-  } else if (blocks != nullptr) {
-    error = take_q4_0_row(source, row, blocks, matrix->format.group_size, scratch);
-  } else {
-    error = quantize_row(source, row, group_size, matrix->format.group_size, scratch);
+// Whether whole numbers of the source become the file's as they are.
+bool keeps_integers(const EncodedRow& row, uint32_t group_size, const Q4Format& format) {
+  if (row.data == nullptr || integer_group(row.type) == 0) return false;
+  return format.eight_bits() || (row.type == SourceType::q4_0 && group_size == kSourceBlock);
+}
+
+RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size,
+                     Quantizer quantizer, Scratch* scratch, Q4Matrix* matrix) {
+  const Q4Format& format = matrix->format;
+  Q4Row taken = source.quantized ? source.quantized(row) : Q4Row{};
+  const EncodedRow encoded = source.encoded ? source.encoded(row) : EncodedRow{};
+  if (taken.values == nullptr && keeps_integers(encoded, group_size, format)) {
+    taken = decode_row(source, row, encoded, scratch);
   }
+  const RowError error = taken.values != nullptr
+                             ? take_row(taken, source.columns, format, scratch)
+                             : quantize_row(source, row, group_size, format, quantizer, scratch);
   store_row(*scratch, row, matrix);
   return error;
 }
@@ -185,9 +192,13 @@ RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size,
 // same with any number of threads.
 class TileQueue {
  public:
-  TileQueue(const RowSource& source, uint32_t group_size, Q4Matrix* matrix,
+  TileQueue(const RowSource& source, uint32_t group_size, Quantizer quantizer, Q4Matrix* matrix,
             std::vector<RowError>* errors)
-      : source_(source), group_size_(group_size), matrix_(matrix), errors_(errors) {}
+      : source_(source),
+        group_size_(group_size),
+        quantizer_(quantizer),
+        matrix_(matrix),
+        errors_(errors) {}
 
   void work() {
     const Q4Format& format = matrix_->format;
@@ -198,7 +209,7 @@ class TileQueue {
       try {
         const uint32_t end = std::min(row + kTileRows, source_.rows);
         for (uint32_t r = row; r < end; ++r) {
-          (*errors_)[r] = convert_row(source_, r, group_size_, &scratch, matrix_);
+          (*errors_)[r] = convert_row(source_, r, group_size_, quantizer_, &scratch, matrix_);
         }
       } catch (...) {
         const std::scoped_lock lock(mutex_);
@@ -217,6 +228,7 @@ class TileQueue {
  private:
   const RowSource& source_;
   const uint32_t group_size_;
+  const Quantizer quantizer_;
   Q4Matrix* matrix_;
   std::vector<RowError>* errors_;
   std::atomic<uint32_t> next_{0};
@@ -230,8 +242,8 @@ Q4Matrix padded_matrix(const RowSource& source, const Q4Format& format) {
   matrix.rows = source.rows;
   matrix.columns = source.columns;
   matrix.format = format;
-  matrix.words.assign(format.data_bytes(source.rows, source.columns) / sizeof(uint32_t),
-                      kPaddingWord);
+  const uint32_t zeros = format.eight_bits() ? 0x80808080u : 0x88888888u;
+  matrix.words.assign(format.data_bytes(source.rows, source.columns) / sizeof(uint32_t), zeros);
   const uint64_t scale_bytes = format.scale_bytes(source.rows, source.columns);
   matrix.scales.assign(format.f32_scales ? 0 : scale_bytes / sizeof(uint16_t), 0);
   matrix.float_scales.assign(format.f32_scales ? scale_bytes / sizeof(float) : 0, 0.0f);
@@ -254,27 +266,29 @@ std::span<const std::byte> Q4Matrix::scale_bytes() const {
 }
 
 Q4Format q4_format_of(const RowSource& source, uint32_t group_size, Layout layout) {
-  uint32_t group = source.quantized_group;
-  if (!source.all_quantized) {
+  const Grid& grid = Q4Format{layout}.eight_bits() ? source.eight : source.four;
+  uint32_t group = grid.group;
+  if (!grid.all) {
     const uint32_t wanted = stored_group_size(group_size, source.columns);
     group = group == 0 ? wanted : std::min(wanted, group);
   }
-  return {layout, group, source.f32_scales};
+  return {layout, group, grid.f32_scales};
 }
 
 Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* error,
-                     uint32_t thread_count, Layout layout) {
+                     uint32_t thread_count, const QuantizeOptions& how) {
   if (!is_group_size(group_size)) {
     throw std::invalid_argument(
         fmt::format("the group size is {}; it must be a multiple of {}, {} "
                     "at most",
                     group_size, kWordColumns, kMaxGroupSize));
   }
-  Q4Matrix matrix = padded_matrix(source, q4_format_of(source, group_size, layout));
+  Q4Matrix matrix = padded_matrix(source, q4_format_of(source, group_size, how.layout));
   std::vector<RowError> row_errors(source.rows);
   // Nothing but padding is left to quantize where all else arrives so.
-  const uint32_t quantized_in = source.all_quantized ? matrix.format.group_size : group_size;
-  TileQueue queue(source, quantized_in, &matrix, &row_errors);
+  const Grid& grid = matrix.format.eight_bits() ? source.eight : source.four;
+  const uint32_t quantized_in = grid.all ? matrix.format.group_size : group_size;
+  TileQueue queue(source, quantized_in, how.quantizer, &matrix, &row_errors);
   if (thread_count == 0) thread_count = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t tiles = (source.rows + kTileRows - 1) / kTileRows;
   {
@@ -300,14 +314,16 @@ void unpack_q4_row(const Q4Matrix& matrix, uint32_t row, float* out) {
   const Q4Format& format = matrix.format;
   const RowPlace place(format, row);
   const uint32_t columns = format.columns(matrix.columns);
-  const size_t first_word = place.begin(columns / kWordColumns);
+  const uint32_t word_columns = columns_of_word(format);
+  const size_t first_word = place.begin(columns / word_columns);
   const size_t first_scale = place.begin(columns / format.group_size);
   for (uint32_t k = 0; k < matrix.columns; ++k) {
-    const uint32_t word = matrix.words[first_word + k / kWordColumns * place.stride];
+    const uint32_t word = matrix.words[first_word + k / word_columns * place.stride];
     const size_t at = first_scale + k / format.group_size * place.stride;
     const float scale = format.f32_scales ? matrix.float_scales[at] : f16_to_f32(matrix.scales[at]);
-    const uint32_t nibble = word >> shift_in(format.layout, k % kWordColumns) & 15u;
-    out[k] = (static_cast<float>(nibble) - 8) * scale;
+    const uint32_t mask = format.eight_bits() ? 255 : 15;
+    const uint32_t code = word >> shift_in(format.layout, k % word_columns) & mask;
+    out[k] = (static_cast<float>(code) - static_cast<float>(zero_code(format))) * scale;
   }
 }
 

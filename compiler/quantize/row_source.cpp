@@ -15,14 +15,17 @@ std::string describe_first(const RowSource& source) {
   return source.rows == 0 ? "an empty matrix" : source.describe(0);
 }
 
-// What a matrix put together from `parts` can say of its quantized rows.
-void join_quantized(const RowSource& part, RowSource* whole) {
-  whole->all_quantized = whole->all_quantized && part.all_quantized;
+// What a matrix put together from `parts` can say of those rows; `whole` starts with all = true.
+void join(const Grid& part, Grid* whole) {
+  whole->all = whole->all && part.all;
   whole->f32_scales = whole->f32_scales || part.f32_scales;
-  if (part.quantized_group == 0) return;
-  const uint32_t group = whole->quantized_group;
-  whole->quantized_group =
-      group == 0 ? part.quantized_group : std::min(group, part.quantized_group);
+  if (part.group == 0) return;
+  whole->group = whole->group == 0 ? part.group : std::min(whole->group, part.group);
+}
+
+void join(const RowSource& part, RowSource* whole) {
+  join(part.four, &whole->four);
+  join(part.eight, &whole->eight);
 }
 
 }  // namespace
@@ -37,9 +40,9 @@ RowSource source_rows(const SourceTensor& tensor) {
   source.rows = static_cast<uint32_t>(tensor.rows);
   source.columns = static_cast<uint32_t>(tensor.columns);
   source.read = [tensor](uint32_t row, float* out) { tensor.read_row(row, out); };
-  source.q4_0 = [tensor](uint32_t row) -> const std::byte* {
-    return tensor.type == SourceType::q4_0 ? tensor.row_data(row) : nullptr;
-  };
+  source.encoded = [tensor](uint32_t row) { return EncodedRow{tensor.type, tensor.row_data(row)}; };
+  const uint32_t group = integer_group(tensor.type);
+  if (group != 0) source.eight = {group, true, !has_f16_scales(tensor.type)};
   source.describe = [name = tensor.name](uint32_t row) {
     return fmt::format("tensor {}, row {}", name, row);
   };
@@ -51,9 +54,8 @@ RowSource quantized_rows(std::shared_ptr<const Q4Rows> rows) {
   RowSource source;
   source.rows = rows->rows;
   source.columns = rows->columns;
-  source.quantized_group = stored_group_size(rows->group_size, rows->columns);
-  source.all_quantized = true;
-  source.f32_scales = !has_f16_scales(*rows);
+  source.four = {stored_group_size(rows->group_size, rows->columns), true, !has_f16_scales(*rows)};
+  source.eight = source.four;
   source.quantized = [rows](uint32_t row) -> Q4Row {
     return {rows->values.data() + size_t{row} * rows->columns,
             rows->scales.data() + size_t{row} * rows->groups(), rows->group_size};
@@ -83,9 +85,9 @@ RowSource concatenate(std::vector<RowSource> parts) {
   RowSource source;
   source.rows = static_cast<uint32_t>(rows);
   source.columns = parts[0].columns;
-  source.all_quantized = true;
+  source.four.all = source.eight.all = true;
   for (const RowSource& part : parts)
-    join_quantized(part, &source);
+    join(part, &source);
   const auto shared = std::make_shared<const std::vector<RowSource>>(std::move(parts));
   const auto locate = [shared, ends](uint32_t row) {
     const size_t part =
@@ -97,9 +99,9 @@ RowSource concatenate(std::vector<RowSource> parts) {
     const auto [part, local] = locate(row);
     part->read(local, out);
   };
-  source.q4_0 = [locate](uint32_t row) {
+  source.encoded = [locate](uint32_t row) {
     const auto [part, local] = locate(row);
-    return part->q4_0 ? part->q4_0(local) : nullptr;
+    return part->encoded ? part->encoded(local) : EncodedRow{};
   };
   source.quantized = [locate](uint32_t row) {
     const auto [part, local] = locate(row);
@@ -125,9 +127,9 @@ RowSource interleave(RowSource even, RowSource odd) {
   const uint32_t live_rows = 2 * even.rows;
   source.rows = 2 * align_up(even.rows, kRowAlign);
   source.columns = even.columns;
-  source.all_quantized = true;
-  join_quantized(even, &source);
-  join_quantized(odd, &source);
+  source.four.all = source.eight.all = true;
+  join(even, &source);
+  join(odd, &source);
   const auto shared =
       std::make_shared<const std::pair<RowSource, RowSource>>(std::move(even), std::move(odd));
   const auto part_of = [shared](uint32_t row) -> const RowSource& {
@@ -140,9 +142,9 @@ RowSource interleave(RowSource even, RowSource odd) {
       std::fill_n(out, columns, 0.0f);
     }
   };
-  source.q4_0 = [part_of, live_rows](uint32_t row) -> const std::byte* {
-    if (row >= live_rows || !part_of(row).q4_0) return nullptr;
-    return part_of(row).q4_0(row / 2);
+  source.encoded = [part_of, live_rows](uint32_t row) {
+    if (row >= live_rows || !part_of(row).encoded) return EncodedRow{};
+    return part_of(row).encoded(row / 2);
   };
   source.quantized = [part_of, live_rows](uint32_t row) {
     if (row >= live_rows || !part_of(row).quantized) return Q4Row{};

@@ -21,20 +21,31 @@ struct Q4Row {
   uint32_t group_size = 0;
 };
 
+// A row as the checkpoint has it encoded (source_types.h).
+struct EncodedRow {
+  SourceType type = SourceType::f32;
+  const std::byte* data = nullptr;  // null: it is not encoded so
+};
+
+// Rows that are whole numbers times scales of their own, and can be taken over as they are.
+struct Grid {
+  uint32_t group = 0;       // the largest group of the file that holds them; 0 = there are none
+  bool all = false;         // all rows are of them
+  bool f32_scales = false;  // a scale of theirs is no f16
+};
+
 // A matrix that is read row by row. All functions may be called from several threads at once.
 struct RowSource {
   uint32_t rows = 0;
   uint32_t columns = 0;
   // Writes `columns` floats.
   std::function<void(uint32_t row, float* out)> read;
-  // The row as Q4_0 blocks (checkpoint.h), or null where it is not stored so.
-  std::function<const std::byte*(uint32_t row)> q4_0;
+  // The row as the checkpoint has it. Empty where it has none so.
+  std::function<EncodedRow(uint32_t row)> encoded;
   // The row as it arrives quantized. Empty where none does.
   std::function<Q4Row(uint32_t row)> quantized;
-  // The largest group of the file that holds the quantized rows as they are; 0 = there are none.
-  uint32_t quantized_group = 0;
-  bool all_quantized = false;
-  bool f32_scales = false;  // a scale of those rows is no f16
+  Grid four = {};   // of rows that arrive quantized
+  Grid eight = {};  // of those and of encoded ones whose whole numbers fit 8 bits
   // Names tensor and row in errors.
   std::function<std::string(uint32_t row)> describe;
 };

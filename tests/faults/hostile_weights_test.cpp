@@ -83,6 +83,37 @@ TEST(HostileWeights, that_a_linear_reads_in_rows_are_refused) {
   }
 }
 
+// An op of 4 bits over a weight of 8, a type in the layout of the other, and a segment of the size
+// of the other.
+TEST(HostileWeights, of_8_bits_are_refused_under_the_name_of_4_and_the_other_way_round) {
+  const auto expect = [](const compiler::PassOptions& passes, Code code, const char* names,
+                         const std::function<void(HostileFile&)>& how) {
+    HostileFile file(llama().file(passes));
+    ASSERT_EQ(file.load_error(), "");
+    how(file);
+    file.fix();
+    const std::string text = file.load_error();
+    EXPECT_EQ(code_name(file.code()), std::string(code_name(code))) << text;
+    EXPECT_NE(text.find(names), std::string::npos) << text;
+  };
+  const compiler::PassOptions eight{.embedding_layout = compiler::EmbeddingLayout::tiled,
+                                    .head_bits = 8};
+  const compiler::PassOptions four{.embedding_layout = compiler::EmbeddingLayout::tiled};
+  for (const auto& [passes, layout, dtype] :
+       {std::tuple(eight, "q4_t16k8", "q4"), std::tuple(four, "q8_t16k4", "q8")}) {
+    expect(passes, Code::unknown_layout, "layout",
+           [&](HostileFile& f) { f.set_text(table_of(f)->layout(), layout); });
+    expect(passes, Code::unknown_layout, "layout",
+           [&](HostileFile& f) { f.set_text(table_of(f)->dtype(), dtype); });
+    expect(passes, Code::bad_tensor, "token_embd.weight", [&](HostileFile& f) {
+      f.set_text(table_of(f)->layout(), layout);
+      f.set_text(table_of(f)->dtype(), dtype);
+    });
+  }
+  expect(eight, Code::bad_op, "op embedding is malformed",
+         [&](HostileFile& f) { f.set_text(f.root()->ops()->Get(0)->kind(), "embedding_q4gsw"); });
+}
+
 // Some bytes of every tensor's fields: a status or a model, never a crash.
 TEST(HostileWeights, with_any_byte_flipped_end_in_a_status_or_a_model) {
   static const test::AlignedBytes good = llama().file();

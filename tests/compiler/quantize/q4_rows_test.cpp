@@ -178,7 +178,7 @@ TEST(Q4, quantizes_in_groups_that_are_no_power_of_two) {
         part.resize((count + 7) / 8 * 8);
         std::vector<uint8_t> nibbles(part.size());
         const float scale =
-            f16_to_f32(quantize_q4_group(part.data(), uint32_t(part.size()), nibbles.data()));
+            f16_to_f32(quantize_group(part.data(), uint32_t(part.size()), nibbles.data()));
         for (uint32_t i = 0; i < count; ++i)
           ASSERT_EQ(row[begin + i], static_cast<float>(nibbles[i] - 8) * scale) << group;
       }

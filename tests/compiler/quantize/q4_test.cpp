@@ -184,7 +184,7 @@ TEST(Q4, finds_scales_near_the_best_and_never_worse_than_the_plain_one) {
     for (int trial = 0; trial < 40; ++trial) {
       const std::vector<float> group = random.normals(count);
       std::vector<uint8_t> nibbles(count);
-      const uint16_t half = nbl::compiler::quantize_q4_group(group.data(), count, nibbles.data());
+      const uint16_t half = nbl::compiler::quantize_group(group.data(), count, nibbles.data());
       const double scale = nbl::test::f16_to_f32(half);
       double error = 0;
       for (uint32_t i = 0; i < count; ++i) {

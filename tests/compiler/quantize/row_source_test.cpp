@@ -51,9 +51,10 @@ TEST(RowSource, concatenates_tensors_of_different_types) {
   EXPECT_EQ(read(all, 13), k.row(0));
   for (uint32_t r = 14; r < 21; ++r)
     EXPECT_EQ(read(all, r), v.row(r - 14)) << r;
-  EXPECT_EQ(all.q4_0(12), q.tensor.row_data(12));
-  EXPECT_EQ(all.q4_0(13), nullptr);
-  EXPECT_EQ(all.q4_0(14), nullptr);
+  EXPECT_EQ(all.encoded(12).data, q.tensor.row_data(12));
+  EXPECT_EQ(all.encoded(12).type, SourceType::q4_0);
+  EXPECT_EQ(all.encoded(13).type, SourceType::q8_0);
+  EXPECT_EQ(all.encoded(14).type, SourceType::f16);
   EXPECT_EQ(all.describe(0), "tensor q, row 0");
   EXPECT_EQ(all.describe(13), "tensor k, row 0");
   EXPECT_EQ(all.describe(20), "tensor v, row 6");
@@ -71,12 +72,12 @@ TEST(RowSource, interleaves_two_tensors_and_pads_with_zeros) {
   for (uint32_t i = 0; i < 37; ++i) {
     EXPECT_EQ(read(both, 2 * i), gate.row(i)) << i;
     EXPECT_EQ(read(both, 2 * i + 1), up.row(i)) << i;
-    EXPECT_EQ(both.q4_0(2 * i), gate.tensor.row_data(i));
-    EXPECT_EQ(both.q4_0(2 * i + 1), nullptr);
+    EXPECT_EQ(both.encoded(2 * i).data, gate.tensor.row_data(i));
+    EXPECT_EQ(both.encoded(2 * i + 1).type, SourceType::f32);
   }
   for (uint32_t r = 74; r < 128; ++r) {
     EXPECT_EQ(read(both, r), std::vector<float>(96, 0.0f)) << r;
-    EXPECT_EQ(both.q4_0(r), nullptr);
+    EXPECT_EQ(both.encoded(r).data, nullptr);
   }
   EXPECT_EQ(both.describe(73), "tensor up, row 36");
   EXPECT_EQ(both.describe(74), "padding row 74");
