@@ -5,6 +5,8 @@
 #include "compiler/arch/architecture.h"
 #include "compiler/arch/describe.h"
 #include "compiler/error.h"
+#include "compiler/eval/moments.h"
+#include "compiler/eval/tokenize.h"
 #include "compiler/source.h"
 
 namespace nbl::compiler {
@@ -19,6 +21,17 @@ uint32_t choose_context(const CompileOptions& options, const Hyper& hyper,
         kDefaultContext, hyper.context));
   }
   return std::min(hyper.context, kDefaultContext);
+}
+
+void calibrate(const Checkpoint& checkpoint, const CompileOptions& options, Graph* graph) {
+  const std::vector<uint32_t> tokens = tokenize_file(checkpoint, options.calibrate);
+  if (tokens.empty()) {
+    throw CompileError(fmt::format("{} has no text to calibrate with", options.calibrate.string()));
+  }
+  const auto show = [&](double done) {
+    if (options.progress) options.progress("calibrating", done);
+  };
+  attach_moments(measure_moments(checkpoint, tokens, show), graph);
 }
 
 }  // namespace
@@ -39,6 +52,7 @@ ModelSource read_checkpoint(const CompileOptions& options) {
   source.graph = build_graph(
       *checkpoint,
       {.context = context, .prefill_chunk = options.prefill_chunk, .cache = options.cache});
+  if (!options.calibrate.empty()) calibrate(*checkpoint, options, &source.graph);
   source.storage = checkpoint;
   return source;
 }

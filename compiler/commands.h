@@ -4,13 +4,20 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "compiler/compile.h"
 
 namespace nbl::compiler {
 
+// What to print about a model besides where it is.
+struct CompilePrint {
+  bool matrices = false;                 // bits, groups and error of each
+  std::filesystem::path evaluated = {};  // a text whose perplexity is taken before and after
+};
+
 // Writes the model; progress goes to stderr where that is a terminal.
-void run_compile(CompileOptions options);
+void run_compile(CompileOptions options, const CompilePrint& print = {});
 
 struct InspectOptions {
   std::filesystem::path input;
@@ -51,11 +58,15 @@ struct PerplexityOptions {
   std::filesystem::path text;
   std::filesystem::path tokenizer = {};
   uint32_t group_size = 32;
+  Quantizer quantizer = Quantizer::search;
+  std::filesystem::path calibrate = {};
+  uint32_t head_bits = 4;
+  std::vector<KeepRule> keep = {};
   Activations activations = Activations::f32;
   uint32_t window = 512;  // tokens, the context's length at most
 };
 
-// Prints the perplexity of a text under the checkpoint's weights and under their 4-bit form.
+// Prints the perplexity of a text under the checkpoint's weights and under their quantized form.
 void run_perplexity(const PerplexityOptions& options);
 
 }  // namespace nbl::compiler

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compiler/arch/architecture.h"
 #include "compiler/error.h"
 #include "compiler/import/pt2/archive.h"
@@ -29,10 +31,20 @@ std::string last_name(const std::filesystem::path& path) {
   return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
 }
 
+std::string quantization_of(const CompileOptions& options, const Graph& graph) {
+  const bool eight = std::ranges::any_of(
+      graph.tensors, [](const GraphTensor& tensor) { return tensor.dtype == DType::q8; });
+  return fmt::format("groupwise symmetric int4{}, f16 scales, {}{}", eight ? " and int8" : "",
+                     options.quantizer == Quantizer::rtn ? "round to nearest" : "search",
+                     options.calibrate.empty()
+                         ? ""
+                         : fmt::format(", calibrated with {}", last_name(options.calibrate)));
+}
+
 Metadata describe(const CompileOptions& options, const ModelSource& source,
                   const std::string& chat) {
   Metadata metadata = {{"source", last_name(options.input)},
-                       {"quantization", "groupwise symmetric int4, f16 scales"},
+                       {"quantization", quantization_of(options, source.graph)},
                        {"group_size", fmt::format("{}", options.group_size)},
                        {"activations", options.passes.activations == Activations::int8
                                            ? "int8, a scale and a zero point a row"
@@ -88,6 +100,7 @@ CompileReport compile(const CompileOptions& options) {
   report.emitted = emit(source.graph, tokenizer,
                         {.group_size = options.group_size,
                          .chat = chat.format ? &*chat.format : nullptr,
+                         .quantizer = options.quantizer,
                          .metadata = describe(options, source, report.chat),
                          .progress = options.progress},
                         options.output);

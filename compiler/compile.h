@@ -20,7 +20,9 @@ struct CompileOptions {
   std::filesystem::path tokenizer = {};  // empty: the checkpoint's own
   std::string chat = {};                 // family of the chat template; empty: by its content
   uint32_t group_size = 32;
-  uint32_t context = 0;  // 0: the default
+  Quantizer quantizer = Quantizer::search;
+  std::filesystem::path calibrate = {};  // a text to measure what weights meet; empty: all alike
+  uint32_t context = 0;                  // 0: the default
   uint32_t prefill_chunk = 64;
   DType cache = DType::f16;       // of keys and values: f16, f32 or i8
   std::string tokens_input = {};  // of an exported program; empty: found by what they feed

@@ -30,6 +30,8 @@ const char* const kExamples =
     "      int8 activations times 4-bit weights, for GPUs with a packed dot product.\n"
     "  nibblec compile model.gguf -o model.nbl --head-bits 8 --keep 'blk.*.ffn_down=8'\n"
     "      8 bits for the embedding and head, and for what the pattern names.\n"
+    "  nibblec compile model.gguf -o model.nbl --calibrate texts.txt --report --eval story.txt\n"
+    "      Scales that suit what the model is for, and what they cost.\n"
     "  nibblec compile decoder.pt2 -o decoder.nbl\n"
     "      What torch.export.save of PyTorch writes, with quantized weights or without.\n"
     "  nibblec compile model.gguf -o model.nbl --chat chatml\n"
@@ -45,6 +47,9 @@ const char* const kExamples =
 
 const std::map<std::string, Activations> kActivations = {{"f32", Activations::f32},
                                                          {"int8", Activations::int8}};
+
+const std::map<std::string, Quantizer> kQuantizers = {{"search", Quantizer::search},
+                                                      {"rtn", Quantizer::rtn}};
 
 void add_activations(CLI::App* app, Activations* activations) {
   app->add_option(
@@ -67,23 +72,37 @@ KeepRule read_keep(const std::string& text) {
   return {text.substr(0, equals), bits == "8" ? 8u : 4u};
 }
 
-void add_bits(CLI::App* app, PassOptions* options) {
-  app->add_option("--head-bits", options->head_bits,
+void add_bits(CLI::App* app, uint32_t* head_bits, std::vector<KeepRule>* keep) {
+  app->add_option("--head-bits", *head_bits,
                   "Bits of the embedding and of the matrix that the logits come from, which are "
                   "one where they are tied: 4 or 8")
       ->check(CLI::IsMember({4, 8}))
       ->option_text("4|8 [4]");
   app->add_option_function<std::vector<std::string>>(
          "--keep",
-         [options](const std::vector<std::string>& texts) {
+         [keep](const std::vector<std::string>& texts) {
            for (const std::string& text : texts)
-             options->keep.push_back(read_keep(text));
+             keep->push_back(read_keep(text));
          },
          "Bits of the matrices that a pattern names, such as 'blk.*.ffn_down=8'; may be repeated, "
          "and the last that names a matrix holds. Weights that are whole numbers of 8 bits or "
          "fewer in the checkpoint (Q8_0, Q6_K, ...) are taken over bit for bit")
       ->type_name("PATTERN=BITS")
       ->allow_extra_args(false);
+}
+
+void add_quantizer(CLI::App* app, Quantizer* quantizer, std::filesystem::path* calibrate) {
+  app->add_option("--quantizer", *quantizer,
+                  "How the scale of a group is found. search: the one of several that leaves the "
+                  "least error. rtn: the one that just holds the largest weight")
+      ->transform(CLI::Transformer(kQuantizers, CLI::ignore_case))
+      ->option_text("search|rtn [search]");
+  app->add_option("--calibrate", *calibrate,
+                  "Text to run through the network first: an error in a weight then counts as "
+                  "much as what the weight is multiplied with. A few thousand tokens of what the "
+                  "model is for; a checkpoint's tokenizer is needed")
+      ->check(CLI::ExistingFile)
+      ->type_name("TEXT");
 }
 
 std::string pass_list() {
@@ -129,7 +148,7 @@ void read_inputs(const std::string& text, CompileOptions* options) {
   }
 }
 
-void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
+void add_compile(CLI::App* app, CompileOptions* options, CompilePrint* print, bool* no_fuse) {
   app->add_option("input", options->input,
                   "Checkpoint: model folder of Hugging Face, GGUF, .pt2 of torch.export.save, or "
                   "llama2.c")
@@ -176,7 +195,14 @@ void add_compile(CLI::App* app, CompileOptions* options, bool* no_fuse) {
          "not show: tokens=NAME,position=NAME")
       ->type_name("NAMES");
   add_activations(app, &options->passes.activations);
-  add_bits(app, &options->passes);
+  add_bits(app, &options->passes.head_bits, &options->passes.keep);
+  add_quantizer(app, &options->quantizer, &options->calibrate);
+  app->add_flag("--report", print->matrices, "Print bits, group and error of every matrix");
+  app->add_option("--eval", print->evaluated,
+                  "Text whose perplexity is taken under the checkpoint's weights and under those "
+                  "of the model, as 'nibblec perplexity' does")
+      ->check(CLI::ExistingFile)
+      ->type_name("TEXT");
   app->add_flag("--no-fuse", *no_fuse, "Leave every op on its own (to find faults)");
   app->add_option("--disable-pass", options->passes.disabled, pass_list())
       ->type_name("NAME")
@@ -199,6 +225,8 @@ void add_perplexity(CLI::App* app, PerplexityOptions* options) {
   app->add_option("--text", options->text, "Text file")->required()->check(CLI::ExistingFile);
   app->add_option("--tokenizer", options->tokenizer, "Tokenizer file");
   add_group_size(app, &options->group_size);
+  add_bits(app, &options->head_bits, &options->keep);
+  add_quantizer(app, &options->quantizer, &options->calibrate);
   add_activations(app, &options->activations);
   app->add_option("--window", options->window, "Tokens evaluated together")
       ->check(CLI::Range(2, 1 << 20))
@@ -235,6 +263,7 @@ int run(int argc, char** argv) {
   app.footer(kExamples);
   app.require_subcommand(1);
   CompileOptions compile_options;
+  CompilePrint compile_print;
   InspectOptions inspect_options;
   PerplexityOptions perplexity_options;
   TokenizeOptions tokenize_options;
@@ -242,7 +271,7 @@ int run(int argc, char** argv) {
   CLI::App* compile = app.add_subcommand("compile", "Turn a checkpoint into a model file");
   CLI::App* inspect = app.add_subcommand("inspect", "Show what is in a model file");
   CLI::App* perplexity =
-      app.add_subcommand("perplexity", "Compare float32 and 4-bit weights on a text");
+      app.add_subcommand("perplexity", "Compare stored and quantized weights on a text");
   CLI::App* tokenize =
       app.add_subcommand("tokenize", "Print the token ids of texts, as the device computes them");
   PrefixOptions prefix_options;
@@ -250,7 +279,7 @@ int run(int argc, char** argv) {
       app.add_subcommand("prefix", "Put a text in front of whatever a model will be given");
   add_prefix(prefix, &prefix_options);
   add_tokenize(tokenize, &tokenize_options);
-  add_compile(compile, &compile_options, &no_fuse);
+  add_compile(compile, &compile_options, &compile_print, &no_fuse);
   add_inspect(inspect, &inspect_options);
   add_perplexity(perplexity, &perplexity_options);
   try {
@@ -261,7 +290,7 @@ int run(int argc, char** argv) {
     return kFailure;
   }
   compile_options.passes.fuse = !no_fuse;
-  if (compile->parsed()) run_compile(compile_options);
+  if (compile->parsed()) run_compile(compile_options, compile_print);
   if (inspect->parsed()) run_inspect(inspect_options);
   if (perplexity->parsed()) run_perplexity(perplexity_options);
   if (tokenize->parsed()) run_tokenize(tokenize_options);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/error.h"
 #include "compiler/import/pt2/archive.h"
 #include "compiler/import/pt2/lower.h"
 #include "compiler/source.h"
@@ -30,6 +31,10 @@ Hyper describe(const Graph& graph, uint32_t context_limit) {
 }  // namespace
 
 ModelSource read_program(const CompileOptions& options) {
+  if (!options.calibrate.empty()) {
+    throw CompileError(fmt::format("{} is an exported program: only checkpoints can be calibrated",
+                                   options.input.string()));
+  }
   const auto program =
       std::make_shared<pt2::ExportedProgram>(pt2::read_exported_program(options.input));
   pt2::Lowered lowered = pt2::lower(*program, {.tokens = options.tokens_input,

@@ -51,9 +51,40 @@ void print_report(const CompileOptions& options, const CompileReport& report) {
   }
 }
 
+// A line a matrix, in the order of the file.
+void print_matrices(const EmitReport& file) {
+  const bool calibrated = file.quantization.important_squares > 0;
+  fmt::print("\n{:<32} {:>15} {:>4} {:>6} {:>6} {:>9}{}\n", "matrix", "shape", "bits", "group",
+             "scales", "error", calibrated ? fmt::format(" {:>9}", "of output") : "");
+  for (const MatrixReport& m : file.matrices) {
+    const bool kept = m.quantization.quantized_rows == 0;
+    const std::string error =
+        kept ? "as it was" : fmt::format("{:.5f}", m.quantization.relative_rms());
+    fmt::print("{:<32} {:>15} {:>4} {:>6} {:>6} {:>9}", m.name,
+               fmt::format("{} x {}", m.rows, m.columns), m.format.eight_bits() ? 8 : 4,
+               m.format.group_size, m.format.f32_scales ? "f32" : "f16", error);
+    if (m.quantization.important_squares > 0) {
+      fmt::print(" {:>9.5f}", m.quantization.important_rms());
+    }
+    fmt::print("\n");
+  }
+}
+
+PerplexityOptions evaluation_of(const CompileOptions& options, const std::filesystem::path& text) {
+  return {.input = options.input,
+          .text = text,
+          .tokenizer = options.tokenizer,
+          .group_size = options.group_size,
+          .quantizer = options.quantizer,
+          .calibrate = options.calibrate,
+          .head_bits = options.passes.head_bits,
+          .keep = options.passes.keep,
+          .activations = options.passes.activations};
+}
+
 }  // namespace
 
-void run_compile(CompileOptions options) {
+void run_compile(CompileOptions options, const CompilePrint& print) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
   if (terminal) options.progress = draw_bar;
   try {
@@ -64,6 +95,11 @@ void run_compile(CompileOptions options) {
     for (const std::string& note : report.notes)
       fmt::print(stderr, "nibblec: note: {}\n", note);
     print_report(options, report);
+    if (print.matrices) print_matrices(report.emitted);
+    if (print.evaluated.empty()) return;
+    fmt::print("\n");
+    std::fflush(stdout);
+    run_perplexity(evaluation_of(options, print.evaluated));
   } catch (...) {
     if (terminal) draw_bar("", 1);
     throw;

@@ -1,21 +1,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
 
 #include "compiler/commands.h"
-#include "compiler/error.h"
 #include "compiler/eval/reference.h"
 #include "compiler/eval/tokenize.h"
 
 namespace nbl::compiler {
 namespace {
 
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw CompileError(fmt::format("cannot read {}", path.string()));
-  return {std::istreambuf_iterator<char>(in), {}};
+// "4 bits, groups of 32, search", "4 and 8 bits, groups of 32, search, calibrated"
+std::string form_of(const PerplexityOptions& options) {
+  const bool eight = options.head_bits == 8 || !options.keep.empty();
+  return fmt::format("4{} bits, groups of {}, {}{}", eight ? " and 8" : "", options.group_size,
+                     options.quantizer == Quantizer::rtn ? "rtn" : "search",
+                     options.calibrate.empty() ? "" : ", calibrated");
+}
+
+void print_line(const std::string& form, const PerplexityResult& result, double stored) {
+  fmt::print("{:<44} perplexity {:.4f} ({:+.2f} %)\n", form, result.perplexity,
+             100 * (result.perplexity / stored - 1));
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -23,31 +29,31 @@ std::string read_text(const std::filesystem::path& path) {
 void run_perplexity(const PerplexityOptions& options) {
   const Checkpoint checkpoint = import_checkpoint(options.input, options.tokenizer);
   const Hyper& hyper = checkpoint.hyper;
-  if (!checkpoint.tokenizer) {
-    throw CompileError(
-        fmt::format("{} has no tokenizer: give one with --tokenizer", options.input.string()));
-  }
+  const std::vector<uint32_t> tokens = tokenize_file(checkpoint, options.text);
   const TokenizerData& tokenizer = *checkpoint.tokenizer;
-  const std::vector<uint32_t> tokens = tokenize(tokenizer, read_text(options.text));
   const int32_t bos = tokenizer.add_bos ? tokenizer.bos : -1;
   const uint32_t window = std::min(options.window, hyper.context);
-
-  const auto measure = [&](uint32_t group_size, Activations activations = Activations::f32) {
-    Reference model(checkpoint, group_size, activations);
+  const auto measure = [&](const ReferenceWeights& weights,
+                           Activations activations = Activations::f32) {
+    Reference model(checkpoint, weights, activations);
     return perplexity(&model, tokens, bos, window, hyper.vocab);
   };
-  const PerplexityResult stored = measure(0);
+  const PerplexityResult stored = measure({});
   fmt::print("{} tokens, windows of {}\n", stored.scored_tokens, window);
-  fmt::print("weights as stored         perplexity {:.4f}\n", stored.perplexity);
+  fmt::print("{:<44} perplexity {:.4f}\n", "weights as stored", stored.perplexity);
   std::fflush(stdout);
-  const PerplexityResult packed = measure(options.group_size);
-  fmt::print("4 bits, groups of {:<3}     perplexity {:.4f} ({:+.2f} %)\n", options.group_size,
-             packed.perplexity, 100 * (packed.perplexity / stored.perplexity - 1));
+  Moments moments;
+  if (!options.calibrate.empty()) {
+    moments = measure_moments(checkpoint, tokenize_file(checkpoint, options.calibrate));
+  }
+  const ReferenceWeights packed{.group_size = options.group_size,
+                                .quantizer = options.quantizer,
+                                .head_bits = options.head_bits,
+                                .keep = options.keep,
+                                .moments = &moments};
+  print_line(form_of(options), measure(packed), stored.perplexity);
   if (options.activations == Activations::f32) return;
-  std::fflush(stdout);
-  const PerplexityResult int8 = measure(options.group_size, options.activations);
-  fmt::print("and int8 activations      perplexity {:.4f} ({:+.2f} %)\n", int8.perplexity,
-             100 * (int8.perplexity / stored.perplexity - 1));
+  print_line("and int8 activations", measure(packed, options.activations), stored.perplexity);
 }
 
 }  // namespace nbl::compiler

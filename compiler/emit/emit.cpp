@@ -50,15 +50,13 @@ RowSource rows_of(const GraphTensor& tensor) {
   return rows;
 }
 
-TensorSegments write_quantized(const GraphTensor& tensor, uint32_t group_size,
-                               SegmentWriter* segments, Q4Error* error) {
+TensorSegments write_quantized(const GraphTensor& tensor, const EmitOptions& options,
+                               SegmentWriter* segments, EmitReport* report) {
   Q4Error cost;
-  const Q4Matrix matrix =
-      quantize_q4(rows_of(tensor), group_size, &cost, 0, {.layout = tensor.layout()});
-  error->error_squares += cost.error_squares;
-  error->weight_squares += cost.weight_squares;
-  error->quantized_rows += cost.quantized_rows;
-  error->lossless_rows += cost.lossless_rows;
+  const Q4Matrix matrix = quantize_q4(rows_of(tensor), options.group_size, &cost, 0,
+                                      {.layout = tensor.layout(), .quantizer = options.quantizer});
+  report->quantization.add(cost);
+  report->matrices.push_back({tensor.name, matrix.rows, matrix.columns, matrix.format, cost});
   const int32_t data = segments->add(tensor.name, std::as_bytes(std::span(matrix.words)));
   return {data, segments->add(scales_name(tensor), matrix.scale_bytes()), matrix.format};
 }
@@ -77,7 +75,7 @@ TensorSegments write_f32(const GraphTensor& tensor, SegmentWriter* segments) {
 }
 
 void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter* segments,
-                   Q4Error* error) {
+                   EmitReport* report) {
   const Progress& progress = options.progress;
   uint64_t total = 0;
   uint64_t done = 0;
@@ -94,7 +92,7 @@ void write_weights(GraphBuffer* model, const EmitOptions& options, SegmentWriter
     if (tensor.role != Role::weight) continue;
     if (progress) progress(tensor.name, static_cast<double>(done) / static_cast<double>(total));
     model->places[i] = is_quantized(tensor.dtype)
-                           ? write_quantized(tensor, options.group_size, segments, error)
+                           ? write_quantized(tensor, options, segments, report)
                            : write_f32(tensor, segments);
     done += bytes(i);
   }
@@ -159,7 +157,7 @@ EmitReport emit(const Graph& graph, const TokenizerData* tokenizer, const EmitOp
   OutputFile file(path);
   SegmentWriter segments(&file, reserved);
   EmitReport report;
-  write_weights(&model, options, &segments, &report.quantization);
+  write_weights(&model, options, &segments, &report);
   model.segments = segments.segments();
   const std::vector<std::byte> bytes = graph_bytes(model);
   if (sizeof(FileHeader) + bytes.size() > reserved) {

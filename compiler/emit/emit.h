@@ -21,6 +21,7 @@ using Progress = std::function<void(const std::string& tensor, double done)>;
 struct EmitOptions {
   uint32_t group_size = 32;
   const ChatFormat* chat = nullptr;
+  Quantizer quantizer = Quantizer::search;
   Metadata metadata = {};
   Progress progress = {};  // may be empty
 };
@@ -32,13 +33,23 @@ struct SharedSegment {
   uint64_t saved_bytes = 0;
 };
 
+// A matrix as the file has it.
+struct MatrixReport {
+  std::string name;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+  Q4Format format = {};
+  Q4Error quantization = {};
+};
+
 struct EmitReport {
   uint64_t file_bytes = 0;
   uint64_t weight_bytes = 0;  // in segments
   uint64_t shared_bytes = 0;  // that would have been stored again without sharing
   std::vector<SharedSegment> shared = {};
   size_t segment_count = 0;
-  Q4Error quantization = {};
+  Q4Error quantization = {};  // of all matrices
+  std::vector<MatrixReport> matrices = {};
 };
 
 // The header of a file whose graph follows it.

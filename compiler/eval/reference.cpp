@@ -69,12 +69,22 @@ double negative_log_likelihood(std::span<const float> logits, uint32_t token) {
 
 }  // namespace
 
-Reference::Reference(const Checkpoint& checkpoint, uint32_t group_size, Activations activations)
+Reference::Reference(const Checkpoint& checkpoint, const ReferenceWeights& weights,
+                     Activations activations)
     : checkpoint_(checkpoint), hyper_(checkpoint.hyper), activations_(activations) {
-  if (group_size == 0) return;
+  if (weights.group_size == 0) return;
   for (const auto& [name, tensor] : checkpoint.tensors) {
     if (name.ends_with("_norm") || name.ends_with(".bias")) continue;
-    quantized_[name] = quantize_q4(source_rows(tensor), group_size);
+    const bool is_head = name == "token_embd" || name == "output";
+    const uint32_t bits =
+        kept_bits(name + ".weight", is_head ? weights.head_bits : 4, weights.keep);
+    RowSource rows = source_rows(tensor);
+    if (weights.moments != nullptr && weights.moments->contains(name)) {
+      rows.importance = [from = weights.moments->at(name)](uint32_t) { return from->data(); };
+    }
+    quantized_[name] = quantize_q4(rows, weights.group_size, nullptr, 0,
+                                   {.layout = bits == 8 ? Layout::q8_t16k4 : Layout::q4_t16k8,
+                                    .quantizer = weights.quantizer});
   }
 }
 
@@ -87,9 +97,21 @@ void Reference::read_row(const std::string& tensor, uint32_t row, float* out) co
   }
 }
 
+void Reference::add_squares(const Rows& x, const std::string& weight) {
+  const size_t columns = checkpoint_.tensors.at(weight).columns;
+  std::vector<double>& sums = (*observed_)[weight];
+  sums.resize(columns);
+  for (size_t i = 0; i < x.size(); ++i)
+    sums[i % columns] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+}
+
 Reference::Rows Reference::matmul(Rows x, const std::string& weight) {
   const SourceTensor& shape = checkpoint_.tensors.at(weight);
-  if (activations_ == Activations::int8) round_rows_to_int8(&x, shape.columns);
+  if (observed_ != nullptr) add_squares(x, weight);
+  // 8-bit weights are multiplied with activations as they are.
+  const auto quantized = quantized_.find(weight);
+  const bool eight = quantized != quantized_.end() && quantized->second.format.eight_bits();
+  if (activations_ == Activations::int8 && !eight) round_rows_to_int8(&x, shape.columns);
   Rows out(token_count_ * shape.rows);
   in_parallel(shape.rows, [&](size_t begin, size_t end) {
     std::vector<float> row(shape.columns);
@@ -235,7 +257,11 @@ void Reference::layer(uint32_t index, Rows* x) {
   add(x, fed);
 }
 
-std::vector<float> Reference::logits(std::span<const uint32_t> tokens) {
+std::string Reference::head() const {
+  return checkpoint_.tensors.contains("output") ? "output" : "token_embd";
+}
+
+Reference::Rows Reference::hidden(std::span<const uint32_t> tokens) {
   if (tokens.size() > hyper_.context) {
     throw std::invalid_argument(
         fmt::format("{} tokens are more than the {} positions", tokens.size(), hyper_.context));
@@ -252,8 +278,18 @@ std::vector<float> Reference::logits(std::span<const uint32_t> tokens) {
     value *= hyper_.embedding_scale;
   for (uint32_t i = 0; i < hyper_.layers; ++i)
     layer(i, &x);
-  const bool tied = !checkpoint_.tensors.contains("output");
-  Rows out = matmul(rms_norm(x, "output_norm"), tied ? "token_embd" : "output");
+  return rms_norm(x, "output_norm");
+}
+
+void Reference::observe(std::span<const uint32_t> tokens,
+                        std::map<std::string, std::vector<double>>* sums) {
+  observed_ = sums;
+  add_squares(hidden(tokens), head());
+  observed_ = nullptr;
+}
+
+std::vector<float> Reference::logits(std::span<const uint32_t> tokens) {
+  Rows out = matmul(hidden(tokens), head());
   for (float& logit : out)
     logit = capped(logit, hyper_.logit_softcap);
   return out;

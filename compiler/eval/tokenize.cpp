@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "compiler/emit/tokenizer_tables.h"
 #include "compiler/error.h"
 #include "rt/text/encode.h"
@@ -31,6 +34,17 @@ std::vector<uint32_t> tokenize(const TokenizerTables& tables, std::string_view t
 std::vector<uint32_t> tokenize(const TokenizerData& tokenizer, std::string_view text) {
   const TokenizerVectors vectors = tokenizer_vectors(tokenizer);
   return tokenize(checked_tables(tokenizer, vectors), text, {});
+}
+
+std::vector<uint32_t> tokenize_file(const Checkpoint& checkpoint,
+                                    const std::filesystem::path& text) {
+  if (!checkpoint.tokenizer) {
+    throw CompileError("the checkpoint has no tokenizer: give one with --tokenizer");
+  }
+  std::ifstream in(text, std::ios::binary);
+  if (!in) throw CompileError(fmt::format("cannot read {}", text.string()));
+  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  return tokenize(*checkpoint.tokenizer, bytes);
 }
 
 }  // namespace nbl::compiler

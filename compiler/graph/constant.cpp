@@ -19,7 +19,11 @@ RowSource plain_rows(const Constant& constant) {
   std::vector<RowSource> parts;
   for (const SourceTensor* source : constant.sources)
     parts.push_back(source_rows(*source));
-  return parts.size() == 1 ? parts.front() : concatenate(std::move(parts));
+  RowSource rows = parts.size() == 1 ? parts.front() : concatenate(std::move(parts));
+  if (constant.importance) {
+    rows.importance = [importance = constant.importance](uint32_t) { return importance->data(); };
+  }
+  return rows;
 }
 
 bool same_quantized(const Constant& a, const Constant& b) {

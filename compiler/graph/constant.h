@@ -26,6 +26,8 @@ struct Constant {
   std::vector<float> values = {};  // row-major
   std::shared_ptr<const Q4Rows> quantized = {};
   std::vector<std::shared_ptr<const Constant>> parts = {};  // none of which has parts
+  // How much an error in each column of a matrix matters; null: all alike.
+  std::shared_ptr<const std::vector<float>> importance = {};
 
   // Whether rows() can read it and no pass put it together.
   bool is_plain_matrix() const {
@@ -46,7 +48,8 @@ std::vector<float> constant_values(const Constant& constant);
 // True where both give the same nibbles once they are in the file, their scales aside.
 bool same_nibbles(const Constant& a, const Constant& b);
 
-// True where both give the same rows: the same sources, sources of equal bytes, or equal values.
+// True where both give the same rows, whatever their importance: the same sources, sources of equal
+// bytes, or equal values.
 bool same_rows(const Constant& a, const Constant& b);
 
 }  // namespace nbl::compiler

@@ -39,6 +39,16 @@ OpKind with_eight_bits(OpKind kind) {
 
 }  // namespace
 
+uint32_t kept_bits(const std::string& name, uint32_t bits, std::span<const KeepRule> rules,
+                   std::vector<bool>* used) {
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (!matches(rules[i].pattern, name)) continue;
+    bits = rules[i].bits;
+    if (used != nullptr) (*used)[i] = true;
+  }
+  return bits;
+}
+
 void keep_bits(Graph* graph, uint32_t head_bits, std::span<const KeepRule> rules) {
   const int32_t head = find_head(*graph);
   std::vector<uint32_t> bits(graph->tensors.size(), 4);
@@ -52,11 +62,7 @@ void keep_bits(Graph* graph, uint32_t head_bits, std::span<const KeepRule> rules
   for (const GraphOp& op : graph->ops) {
     if (!reads_matrix(op)) continue;
     const auto weight = static_cast<size_t>(op.inputs[kWeightSlot]);
-    for (size_t rule = 0; rule < rules.size(); ++rule) {
-      if (!matches(rules[rule].pattern, graph->tensors[weight].name)) continue;
-      bits[weight] = rules[rule].bits;
-      used[rule] = true;
-    }
+    bits[weight] = kept_bits(graph->tensors[weight].name, bits[weight], rules, &used);
   }
   for (size_t rule = 0; rule < rules.size(); ++rule) {
     if (used[rule]) continue;

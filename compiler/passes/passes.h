@@ -66,6 +66,11 @@ struct KeepRule {
   uint32_t bits = 4;    // 4 or 8
 };
 
+// The bits that a matrix of this name is kept in: those of the last rule that names it, or `bits`.
+// used: for each rule whether it has ever named one; may be null.
+uint32_t kept_bits(const std::string& name, uint32_t bits, std::span<const KeepRule> rules,
+                   std::vector<bool>* used = nullptr);
+
 // Keeps the embedding's table and the matrix that the logits come from in `head_bits`, and what
 // rules name in their bits; the last rule that names a matrix holds. Before the other passes: a
 // name is the checkpoint's.

@@ -40,28 +40,42 @@ Lanes round_to(const Range& range, Lanes weights, float inverse) {
   return (value + kRounder) - kRounder;
 }
 
-using Weights = std::span<const float>;
+struct Weights {
+  const float* values;
+  const float* importance;  // null: all alike
+  uint32_t count;
+};
+
+// Of four weights.
+template <bool kWeighted>
+Lanes importance_of(const Weights& weights, uint32_t at) {
+  if constexpr (kWeighted) return load(weights.importance + at);
+  return Lanes{1, 1, 1, 1};
+}
 
 // The scale that fits the weights best with the rounding that `scale` gives.
-float least_squares_scale(const Range& range, Weights weights, float scale) {
+template <bool kWeighted>
+float least_squares_scale(const Range& range, const Weights& weights, float scale) {
   Lanes products = {};
   Lanes squares = {};
-  for (size_t i = 0; i < weights.size(); i += 4) {
-    const Lanes weight = load(&weights[i]);
+  for (uint32_t i = 0; i < weights.count; i += 4) {
+    const Lanes weight = load(weights.values + i);
     const Lanes value = round_to(range, weight, 1.0f / scale);
-    products += weight * value;
-    squares += value * value;
+    const Lanes factor = importance_of<kWeighted>(weights, i);
+    products += weight * value * factor;
+    squares += value * value * factor;
   }
   const float square_sum = sum(squares);
   return square_sum > 0 ? sum(products) / square_sum : 0.0f;
 }
 
-float squared_error(const Range& range, Weights weights, float scale) {
+template <bool kWeighted>
+float squared_error(const Range& range, const Weights& weights, float scale) {
   Lanes errors = {};
-  for (size_t i = 0; i < weights.size(); i += 4) {
-    const Lanes weight = load(&weights[i]);
+  for (uint32_t i = 0; i < weights.count; i += 4) {
+    const Lanes weight = load(weights.values + i);
     const Lanes difference = weight - round_to(range, weight, 1.0f / scale) * scale;
-    errors += difference * difference;
+    errors += difference * difference * importance_of<kWeighted>(weights, i);
   }
   return sum(errors);
 }
@@ -71,11 +85,12 @@ struct Best {
   float error = INFINITY;
 };
 
-void consider(const Range& range, Weights weights, float scale, Best* best) {
+template <bool kWeighted>
+void consider(const Range& range, const Weights& weights, float scale, Best* best) {
   const uint16_t half = f32_to_f16(scale);
   const float rounded = f16_to_f32(half);
   if (rounded == 0 || !std::isfinite(rounded)) return;
-  const float error = squared_error(range, weights, rounded);
+  const float error = squared_error<kWeighted>(range, weights, rounded);
   if (error < best->error) *best = {half, error};
 }
 
@@ -91,26 +106,33 @@ constexpr float kTargets8[] = {-128.0f, -127.5f, -127.0f, -126.5f, 127.5f, 127.0
 constexpr Range kRange4 = {-8, 7, kTargets};
 constexpr Range kRange8 = {-128, 127, kTargets8};
 
+template <bool kWeighted>
+Best find_scale(const Range& range, const Weights& weights, Quantizer quantizer) {
+  float extreme = 0;
+  for (uint32_t i = 0; i < weights.count; ++i) {
+    if (std::fabs(weights.values[i]) > std::fabs(extreme)) extreme = weights.values[i];
+  }
+  Best best;
+  if (extreme == 0) return best;
+  consider<kWeighted>(range, weights, extreme / range.low, &best);
+  if (quantizer == Quantizer::rtn) return best;
+  for (const float target : range.targets) {
+    const float start = extreme / target;
+    if (std::fabs(start) < 0x1p-25f) continue;  // rounds to an f16 of zero
+    consider<kWeighted>(range, weights, least_squares_scale<kWeighted>(range, weights, start),
+                        &best);
+  }
+  return best;
+}
+
 }  // namespace
 
 uint16_t quantize_group(const float* values, uint32_t count, uint8_t* codes,
                         const GroupOptions& how) {
   const Range& range = how.eight_bits ? kRange8 : kRange4;
-  const Weights weights(values, count);
-  float extreme = 0;
-  for (const float weight : weights) {
-    if (std::fabs(weight) > std::fabs(extreme)) extreme = weight;
-  }
-  Best best;
-  if (extreme != 0) {
-    consider(range, weights, extreme / range.low, &best);
-    const bool searches = how.quantizer == Quantizer::search;
-    for (const float target : searches ? range.targets : std::span<const float>()) {
-      const float start = extreme / target;
-      if (std::fabs(start) < 0x1p-25f) continue;  // rounds to an f16 of zero
-      consider(range, weights, least_squares_scale(range, weights, start), &best);
-    }
-  }
+  const Weights weights{values, how.importance, count};
+  const Best best = how.importance == nullptr ? find_scale<false>(range, weights, how.quantizer)
+                                              : find_scale<true>(range, weights, how.quantizer);
   const float zero = -range.low;
   if (best.scale == 0) {  // nothing but zeros, or below what an f16 scale can tell from them
     std::memset(codes, static_cast<int>(zero), count);
@@ -118,7 +140,7 @@ uint16_t quantize_group(const float* values, uint32_t count, uint8_t* codes,
   }
   const float inverse = 1.0f / f16_to_f32(best.scale);
   for (uint32_t i = 0; i < count; i += 4) {
-    const Lanes value = round_to(range, load(&weights[i]), inverse) + zero;
+    const Lanes value = round_to(range, load(values + i), inverse) + zero;
     for (uint32_t lane = 0; lane < 4; ++lane)
       codes[i + lane] = static_cast<uint8_t>(value[lane]);
   }

@@ -21,11 +21,11 @@ constexpr uint32_t kTileRows = 16;
 constexpr uint32_t kWordColumns = 8;  // of nibbles
 constexpr float kMaxWeight = 8 * 65504.0f;
 
-struct RowError {
-  double error_squares = 0;
-  double weight_squares = 0;
-  bool lossless = false;
-};
+Q4Error lossless_row() {
+  Q4Error error;
+  error.lossless_rows = 1;
+  return error;
+}
 
 // One thread's buffers, a padded row each; scales: one for each group of the file.
 struct Scratch {
@@ -35,6 +35,7 @@ struct Scratch {
   std::vector<uint8_t> codes;  // what is stored
   std::vector<float> scales;
   std::vector<int8_t> integers;  // of a row that is encoded as such
+  std::vector<float> importance = {};
   std::vector<float> source_scales = {};
 };
 
@@ -108,37 +109,65 @@ void check_weights(const RowSource& source, uint32_t row, const std::vector<floa
                   source.describe(row), bad - weights.begin(), *bad, kMaxWeight));
 }
 
+// What the weights of a group lost.
+struct Sums {
+  float error = 0, weight = 0, important_error = 0, important = 0;
+
+  void add(float value, float rounded, float importance) {
+    const float square = (value - rounded) * (value - rounded);
+    error += square;
+    weight += value * value;
+    important_error += importance * square;
+    important += importance * value * value;
+  }
+  void add_to(Q4Error* sum) const {
+    sum->error_squares += static_cast<double>(error);
+    sum->weight_squares += static_cast<double>(weight);
+    sum->important_error_squares += static_cast<double>(important_error);
+    sum->important_squares += static_cast<double>(important);
+  }
+};
+
+// The importance of a row's columns with 0 for its padding, or null.
+const float* padded_importance(const RowSource& source, uint32_t row, Scratch* scratch) {
+  const float* importance = source.importance ? source.importance(row) : nullptr;
+  if (importance == nullptr) return nullptr;
+  scratch->importance.assign(importance, importance + source.columns);
+  scratch->importance.resize(scratch->weights.size(), 0.0f);
+  return scratch->importance.data();
+}
+
 // In groups of `group_size`, which may be many of the file's.
-RowError quantize_row(const RowSource& source, uint32_t row, uint32_t group_size,
-                      const Q4Format& format, Quantizer quantizer, Scratch* scratch) {
+Q4Error quantize_row(const RowSource& source, uint32_t row, uint32_t group_size,
+                     const Q4Format& format, Quantizer quantizer, Scratch* scratch) {
   std::vector<float>& weights = scratch->weights;
   uint8_t* codes = scratch->codes.data();
   source.read(row, weights.data());
   check_weights(source, row, weights);
-  RowError error;
+  Q4Error error;
+  error.quantized_rows = 1;
   const auto columns = static_cast<uint32_t>(weights.size());
-  const GroupOptions how{.eight_bits = format.eight_bits(), .quantizer = quantizer};
+  const float* importance = padded_importance(source, row, scratch);
+  GroupOptions how{.eight_bits = format.eight_bits(), .quantizer = quantizer};
   const int zero = zero_code(format);
   for (uint32_t column = 0; column < columns; column += group_size) {
     const float* group = weights.data() + column;
     const uint32_t count = std::min(group_size, columns - column);
+    how.importance = importance == nullptr ? nullptr : importance + column;
     const float scale = f16_to_f32(quantize_group(group, count, codes + column, how));
     std::fill_n(scratch->scales.begin() + column / format.group_size, count / format.group_size,
                 scale);
-    float error_sum = 0;
-    float weight_sum = 0;
+    Sums sums;
     for (uint32_t i = 0; i < count; ++i) {
       const float rounded = static_cast<float>(codes[column + i] - zero) * scale;
-      error_sum += (group[i] - rounded) * (group[i] - rounded);
-      weight_sum += group[i] * group[i];
+      sums.add(group[i], rounded, how.importance == nullptr ? 0.0f : how.importance[i]);
     }
-    error.error_squares += static_cast<double>(error_sum);
-    error.weight_squares += static_cast<double>(weight_sum);
+    sums.add_to(&error);
   }
   return error;
 }
 
-RowError take_row(const Q4Row& row, uint32_t columns, const Q4Format& format, Scratch* scratch) {
+Q4Error take_row(const Q4Row& row, uint32_t columns, const Q4Format& format, Scratch* scratch) {
   const uint8_t zero = zero_code(format);
   std::ranges::fill(scratch->codes, zero);
   std::ranges::fill(scratch->scales, 0.0f);
@@ -146,9 +175,7 @@ RowError take_row(const Q4Row& row, uint32_t columns, const Q4Format& format, Sc
     scratch->codes[k] = static_cast<uint8_t>(row.values[k] + zero);
     scratch->scales[k / format.group_size] = row.scales[k / row.group_size];
   }
-  RowError error;
-  error.lossless = true;
-  return error;
+  return lossless_row();
 }
 
 // Decodes the row's whole numbers and scales into scratch.
@@ -173,17 +200,17 @@ bool keeps_integers(const EncodedRow& row, uint32_t group_size, const Q4Format& 
   return format.eight_bits() || (row.type == SourceType::q4_0 && group_size == kSourceBlock);
 }
 
-RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size,
-                     Quantizer quantizer, Scratch* scratch, Q4Matrix* matrix) {
+Q4Error convert_row(const RowSource& source, uint32_t row, uint32_t group_size, Quantizer quantizer,
+                    Scratch* scratch, Q4Matrix* matrix) {
   const Q4Format& format = matrix->format;
   Q4Row taken = source.quantized ? source.quantized(row) : Q4Row{};
   const EncodedRow encoded = source.encoded ? source.encoded(row) : EncodedRow{};
   if (taken.values == nullptr && keeps_integers(encoded, group_size, format)) {
     taken = decode_row(source, row, encoded, scratch);
   }
-  const RowError error = taken.values != nullptr
-                             ? take_row(taken, source.columns, format, scratch)
-                             : quantize_row(source, row, group_size, format, quantizer, scratch);
+  const Q4Error error = taken.values != nullptr
+                            ? take_row(taken, source.columns, format, scratch)
+                            : quantize_row(source, row, group_size, format, quantizer, scratch);
   store_row(*scratch, row, matrix);
   return error;
 }
@@ -193,7 +220,7 @@ RowError convert_row(const RowSource& source, uint32_t row, uint32_t group_size,
 class TileQueue {
  public:
   TileQueue(const RowSource& source, uint32_t group_size, Quantizer quantizer, Q4Matrix* matrix,
-            std::vector<RowError>* errors)
+            std::vector<Q4Error>* errors)
       : source_(source),
         group_size_(group_size),
         quantizer_(quantizer),
@@ -230,7 +257,7 @@ class TileQueue {
   const uint32_t group_size_;
   const Quantizer quantizer_;
   Q4Matrix* matrix_;
-  std::vector<RowError>* errors_;
+  std::vector<Q4Error>* errors_;
   std::atomic<uint32_t> next_{0};
   std::atomic<uint32_t> failed_row_{~0u};
   std::mutex mutex_;
@@ -254,6 +281,19 @@ Q4Matrix padded_matrix(const RowSource& source, const Q4Format& format) {
 
 double Q4Error::relative_rms() const {
   return weight_squares > 0 ? std::sqrt(error_squares / weight_squares) : 0;
+}
+
+double Q4Error::important_rms() const {
+  return important_squares > 0 ? std::sqrt(important_error_squares / important_squares) : 0;
+}
+
+void Q4Error::add(const Q4Error& other) {
+  error_squares += other.error_squares;
+  weight_squares += other.weight_squares;
+  important_error_squares += other.important_error_squares;
+  important_squares += other.important_squares;
+  quantized_rows += other.quantized_rows;
+  lossless_rows += other.lossless_rows;
 }
 
 bool is_group_size(uint32_t group_size) {
@@ -284,7 +324,7 @@ Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* erro
                     group_size, kWordColumns, kMaxGroupSize));
   }
   Q4Matrix matrix = padded_matrix(source, q4_format_of(source, group_size, how.layout));
-  std::vector<RowError> row_errors(source.rows);
+  std::vector<Q4Error> row_errors(source.rows);
   // Nothing but padding is left to quantize where all else arrives so.
   const Grid& grid = matrix.format.eight_bits() ? source.eight : source.four;
   const uint32_t quantized_in = grid.all ? matrix.format.group_size : group_size;
@@ -301,12 +341,8 @@ Q4Matrix quantize_q4(const RowSource& source, uint32_t group_size, Q4Error* erro
   queue.rethrow();
   if (error == nullptr) return matrix;
   *error = {};
-  for (const RowError& row : row_errors) {
-    error->error_squares += row.error_squares;
-    error->weight_squares += row.weight_squares;
-    error->lossless_rows += row.lossless ? 1 : 0;
-    error->quantized_rows += row.lossless ? 0 : 1;
-  }
+  for (const Q4Error& row : row_errors)
+    error->add(row);
   return matrix;
 }
 

@@ -31,11 +31,18 @@ struct Q4Matrix {
 struct Q4Error {
   double error_squares = 0;
   double weight_squares = 0;
+  // The same two with each weight's importance; 0 where it has none.
+  double important_error_squares = 0;
+  double important_squares = 0;
   uint64_t quantized_rows = 0;
   uint64_t lossless_rows = 0;  // taken over bit for bit
 
   // sqrt(sum (w - w')^2 / sum w^2); 0 where nothing was quantized.
   double relative_rms() const;
+  // sqrt(sum i (w - w')^2 / sum i w^2): what the outputs change by, as far as inputs are
+  // independent.
+  double important_rms() const;
+  void add(const Q4Error& other);
 };
 
 // Multiples of 8 up to this are group sizes to quantize in.
@@ -77,6 +84,7 @@ void unpack_q4_row(const Q4Matrix& matrix, uint32_t row, float* out);
 struct GroupOptions {
   bool eight_bits = false;
   Quantizer quantizer = Quantizer::search;
+  const float* importance = nullptr;  // of each weight, finite and not negative; null: all alike
 };
 
 // Quantizes one group: writes codes (value + 8, or + 128) and returns the f16 scale.
@@ -84,7 +92,8 @@ struct GroupOptions {
 // A search takes the best of the plain scale and several that put the weight of the largest
 // magnitude at targets around the ends of the range, each refined to the least-squares scale of its
 // own rounding. All are rounded to f16 before their squared error is taken, so that what is
-// compared is what the device computes; the result is never worse than the plain one.
+// compared is what the device computes; the result is never worse than the plain one. With
+// importances it is the sum of importance * error^2 that is the least.
 //
 // Shapes  weights, codes: count, a multiple of 4. The weights are finite and at most 8 * 65504.
 uint16_t quantize_group(const float* weights, uint32_t count, uint8_t* codes,

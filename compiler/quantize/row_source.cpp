@@ -107,6 +107,10 @@ RowSource concatenate(std::vector<RowSource> parts) {
     const auto [part, local] = locate(row);
     return part->quantized ? part->quantized(local) : Q4Row{};
   };
+  source.importance = [locate](uint32_t row) {
+    const auto [part, local] = locate(row);
+    return part->importance ? part->importance(local) : nullptr;
+  };
   source.describe = [locate](uint32_t row) {
     const auto [part, local] = locate(row);
     return part->describe(local);
@@ -149,6 +153,10 @@ RowSource interleave(RowSource even, RowSource odd) {
   source.quantized = [part_of, live_rows](uint32_t row) {
     if (row >= live_rows || !part_of(row).quantized) return Q4Row{};
     return part_of(row).quantized(row / 2);
+  };
+  source.importance = [part_of, live_rows](uint32_t row) -> const float* {
+    if (row >= live_rows || !part_of(row).importance) return nullptr;
+    return part_of(row).importance(row / 2);
   };
   source.describe = [part_of, live_rows](uint32_t row) {
     return row < live_rows ? part_of(row).describe(row / 2) : fmt::format("padding row {}", row);

@@ -44,6 +44,8 @@ struct RowSource {
   std::function<EncodedRow(uint32_t row)> encoded;
   // The row as it arrives quantized. Empty where none does.
   std::function<Q4Row(uint32_t row)> quantized;
+  // How much an error in each column matters, `columns` of them. Empty or null: all alike.
+  std::function<const float*(uint32_t row)> importance = {};
   Grid four = {};   // of rows that arrive quantized
   Grid eight = {};  // of those and of encoded ones whose whole numbers fit 8 bits
   // Names tensor and row in errors.
