@@ -1,6 +1,7 @@
 #include "compiler/compile.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -29,6 +30,25 @@ void check_options(const CompileOptions& options) {
 std::string last_name(const std::filesystem::path& path) {
   const std::filesystem::path plain = std::filesystem::absolute(path).lexically_normal();
   return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
+
+bool is_q4_0(const SourceTensor* source) {
+  return !source->quantized && source->type == SourceType::q4_0;
+}
+
+// Matrices of 8 bits that 4 would have held as exactly; empty where there are none.
+std::string note_on_wasted_bits(const Graph& graph, uint32_t group_size) {
+  std::vector<std::string> names;
+  for (const GraphTensor& tensor : graph.tensors) {
+    if (tensor.dtype != DType::q8 || !tensor.constant->parts.empty()) continue;
+    const Constant& constant = *tensor.constant;
+    const bool blocks = group_size == kSourceBlock && !constant.sources.empty() &&
+                        std::ranges::all_of(constant.sources, is_q4_0);
+    if (constant.quantized || blocks) names.push_back(tensor.name);
+  }
+  if (names.empty()) return {};
+  return fmt::format("the checkpoint has {} at 4 bits: 8 take more memory and change nothing",
+                     fmt::join(names, ", "));
 }
 
 std::string quantization_of(const CompileOptions& options, const Graph& graph) {
@@ -95,6 +115,8 @@ CompileReport compile(const CompileOptions& options) {
     if (!chat.note.empty()) report.notes.push_back(chat.note);
   }
   run_passes(&source.graph, options.passes);
+  const std::string wasted = note_on_wasted_bits(source.graph, options.group_size);
+  if (!wasted.empty()) report.notes.push_back(wasted);
   report.context = source.graph.context_length;
   report.op_count = source.graph.ops.size();
   report.emitted = emit(source.graph, tokenizer,

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "compiler/commands.h"
@@ -54,13 +55,16 @@ void print_report(const CompileOptions& options, const CompileReport& report) {
 // A line a matrix, in the order of the file.
 void print_matrices(const EmitReport& file) {
   const bool calibrated = file.quantization.important_squares > 0;
-  fmt::print("\n{:<32} {:>15} {:>4} {:>6} {:>6} {:>9}{}\n", "matrix", "shape", "bits", "group",
-             "scales", "error", calibrated ? fmt::format(" {:>9}", "of output") : "");
+  size_t width = 0;
+  for (const MatrixReport& m : file.matrices)
+    width = std::max(width, m.name.size());
+  fmt::print("\n{:<{}} {:>15} {:>4} {:>6} {:>6} {:>9}{}\n", "matrix", width, "shape", "bits",
+             "group", "scales", "error", calibrated ? fmt::format(" {:>9}", "of output") : "");
   for (const MatrixReport& m : file.matrices) {
     const bool kept = m.quantization.quantized_rows == 0;
     const std::string error =
         kept ? "as it was" : fmt::format("{:.5f}", m.quantization.relative_rms());
-    fmt::print("{:<32} {:>15} {:>4} {:>6} {:>6} {:>9}", m.name,
+    fmt::print("{:<{}} {:>15} {:>4} {:>6} {:>6} {:>9}", m.name, width,
                fmt::format("{} x {}", m.rows, m.columns), m.format.eight_bits() ? 8 : 4,
                m.format.group_size, m.format.f32_scales ? "f32" : "f16", error);
     if (m.quantization.important_squares > 0) {

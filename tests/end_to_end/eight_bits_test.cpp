@@ -170,6 +170,7 @@ TEST(EightBitSources, are_taken_over_bit_for_bit) {
                              .group_size = 128,
                              .passes = {.fuse = fuse, .keep = {{"*", 8}}}});
       EXPECT_EQ(report.emitted.quantization.quantized_rows, 0u);
+      EXPECT_TRUE(report.notes.empty());
       const AlignedBytes file = read_file(output.path());
       Interpreter model(file.span());
       const std::vector<float>& table = made.weights.at("token_embd");
@@ -181,6 +182,25 @@ TEST(EightBitSources, are_taken_over_bit_for_bit) {
         ASSERT_EQ(model.weight("blk.0.ffn_down.weight", i / 512, i % 512), down[i]);
     }
   }
+}
+
+// 8 bits for what 4 hold as well: done, and said.
+TEST(EightBitSources, of_4_bits_are_noted) {
+  const LlamaFile made = write_gguf_llama({.dim = 64,
+                                           .layers = 1,
+                                           .heads = 2,
+                                           .kv_heads = 2,
+                                           .head_dim = 32,
+                                           .ffn = 96,
+                                           .type = SourceType::q4_0});
+  const TempFile input(made.bytes, ".gguf"), output("", ".nbl");
+  compiler::CompileOptions options{
+      .input = input.path(), .output = output.path(), .passes = {.head_bits = 8}};
+  EXPECT_EQ(compiler::compile(options).notes,
+            std::vector<std::string>{"the checkpoint has token_embd.weight at 4 bits: 8 take more "
+                                     "memory and change nothing"});
+  options.group_size = 64;  // 4 bits would round it anew
+  EXPECT_TRUE(compiler::compile(options).notes.empty());
 }
 
 }  // namespace
