@@ -45,7 +45,8 @@ struct PrefixOptions {
   std::filesystem::path output;
   std::string text;
   std::filesystem::path file;
-  std::string tokens;   // ids separated by commas
+  std::string tokens;  // ids separated by commas
+  bool special = false;
   int32_t device = -1;  // -1: the first that fits
 };
 

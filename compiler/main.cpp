@@ -253,6 +253,8 @@ void add_prefix(CLI::App* app, PrefixOptions* options) {
   source->add_option("--file", options->file, "File with the text")->check(CLI::ExistingFile);
   source->add_option("--tokens", options->tokens, "Token ids, as 1,2,3; nothing is put in front");
   source->require_option(1);
+  app->add_flag("--special", options->special,
+                "Control tokens written in the text, such as <|im_start|>, stand for themselves");
   app->add_option("--device", options->device,
                   "Vulkan device that runs it, counted from 0; default: first that fits")
       ->check(CLI::Range(0, 1 << 16));

@@ -67,7 +67,8 @@ void run_prefix(const PrefixOptions& options) {
       throw CompileError("the model has no tokenizer: give token ids with --tokens");
     }
     prefix.text = text_of(options);
-    prefix.tokens = session.tokenize(prefix.text);
+    prefix.tokens = session.tokenize(
+        prefix.text, NBL_TOKENIZE_BOS | (options.special ? uint32_t{NBL_TOKENIZE_SPECIAL} : 0));
   } else {
     prefix.tokens = listed(options.tokens);
   }

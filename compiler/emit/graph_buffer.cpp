@@ -121,8 +121,8 @@ std::vector<std::byte> graph_bytes(const GraphBuffer& model) {
   }
   const auto root = fb::CreateModel(
       builder, name, architecture, graph.vocab_size, graph.context_length, graph.prefill_chunk,
-      stop_tokens, segment_vector, tensor_vector, op_vector, tokenizer, metadata_vector, chat_texts,
-      model.chat != nullptr ? model.chat->flags : 0);
+      stop_tokens, segment_vector, tensor_vector, op_vector, tokenizer, metadata_vector,
+      Offset<fb::Prefix>(), chat_texts, model.chat != nullptr ? model.chat->flags : 0);
   fb::FinishModelBuffer(builder, root);
   std::vector<std::byte> bytes(builder.GetSize());
   std::memcpy(bytes.data(), builder.GetBufferPointer(), bytes.size());

@@ -61,6 +61,11 @@ Status fail(Error* error, Code code, uint32_t where, std::string_view name, uint
   return status;
 }
 
+Status fail_named(Error* error, Code code, uint32_t where, const char* name, uint64_t value,
+                  uint64_t limit) {
+  return fail(error, code, where, std::string_view(name), value, limit);
+}
+
 size_t describe(const Error& error, char* out, size_t out_bytes) {
   if (out_bytes == 0) return 0;
   Writer writer{out, out_bytes};

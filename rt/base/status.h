@@ -45,6 +45,15 @@ struct Error {
 Status fail(Error* error, Code code, uint32_t where, std::string_view name, uint64_t value = 0,
             uint64_t limit = 0);
 
+// The same with a zero-terminated name, which most are: a call of it takes half the code.
+Status fail_named(Error* error, Code code, uint32_t where, const char* name, uint64_t value,
+                  uint64_t limit);
+template <size_t kSize>
+inline Status fail(Error* error, Code code, uint32_t where, const char (&name)[kSize],
+                   uint64_t value = 0, uint64_t limit = 0) {
+  return fail_named(error, code, where, name, value, limit);
+}
+
 // Writes the sentence for `error` into out, zero-terminated and cut to out_bytes.
 // Returns the length written, without the zero.
 size_t describe(const Error& error, char* out, size_t out_bytes);

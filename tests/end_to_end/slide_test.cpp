@@ -10,6 +10,7 @@
 #include "tests/support/engine.h"
 #include "tests/support/interpreter.h"
 #include "tests/support/random.h"
+#include "tests/support/sampling_options.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::test {
@@ -159,7 +160,8 @@ TEST_F(Sliding, references_of_other_policies_are_far_away) {
   Policy other = p;
   other.sinks = 5;
   const auto sinks = reference(file, other, tokens);
-  Interpreter whole(model_of({"", DType::f32, 64}).span());
+  const AlignedBytes large = model_of({"", DType::f32, 64});
+  Interpreter whole(large.span());
   const auto all = whole.evaluate(tokens);
   const std::vector<float> row(expected[50].begin(), expected[50].end());
   EXPECT_GT(relative_error(row, sinks[50]), 1e-2);
@@ -167,7 +169,8 @@ TEST_F(Sliding, references_of_other_policies_are_far_away) {
 }
 
 TEST_F(Sliding, does_not_depend_on_bursts_or_on_how_a_prompt_is_cut) {
-  const nbl_sampling warm = {.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 77};
+  const nbl_sampling warm =
+      SamplingOptions{.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 77};
   for (const DType cache : {DType::f16, DType::i8}) {
     const Policy p{"", cache};
     const AlignedBytes file = model_of(p);
@@ -196,7 +199,7 @@ TEST_F(Sliding, does_not_repeat_its_random_numbers) {
   const Policy p{"", DType::f16, 12, 0};
   TestEngine engine(model_of(p).span(), p.options(0, 16));
   // So hot that the text says nothing: tokens are the random numbers alone.
-  engine.set_sampling({.temperature = 1000, .top_k = 0, .top_p = 1, .seed = 5});
+  engine.set_sampling(SamplingOptions{.temperature = 1000, .top_k = 0, .top_p = 1, .seed = 5});
   engine.evaluate(tokens_of(1));
   const std::vector<uint32_t> tokens = engine.generate(60);
   for (size_t i = 30; i + 3 < tokens.size(); ++i)
@@ -236,7 +239,7 @@ TEST_F(Sliding, goes_on_from_a_saved_state) {
   const Policy p{"", DType::i8};
   const AlignedBytes file = model_of(p);
   TestEngine engine(file.span(), p.options(0, 16));
-  engine.set_sampling({.temperature = 1, .top_k = 0, .top_p = 1, .seed = 3});
+  engine.set_sampling(SamplingOptions{.temperature = 1, .top_k = 0, .top_p = 1, .seed = 3});
   engine.evaluate(tokens_of(100));
   const std::vector<std::byte> state = engine.save_state();
   const std::vector<uint32_t> expected = engine.generate(100);

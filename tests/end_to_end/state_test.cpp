@@ -9,6 +9,7 @@
 #include "rt/base/crc32.h"
 #include "tests/support/compiled.h"
 #include "tests/support/engine.h"
+#include "tests/support/sampling_options.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::test {
@@ -16,7 +17,8 @@ namespace {
 
 constexpr uint32_t kVocab = 211;
 constexpr uint32_t kContext = 90;
-const nbl_sampling kWarm = {.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 0x1234567890};
+const nbl_sampling kWarm =
+    SamplingOptions{.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 0x1234567890};
 
 AlignedBytes make_model(DType cache, uint32_t window = 0, uint64_t seed = 1, bool fuse = true) {
   compiler::Checkpoint checkpoint = small_llama({.dim = 64,

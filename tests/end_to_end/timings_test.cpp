@@ -253,8 +253,10 @@ TEST_F(Timings, leave_the_calls_as_they_are_when_off) {
   const auto runs = std::count_if(on.begin(), on.end(), [](const std::string& call) {
     return call.find("vkCmdResetQueryPool") == 0;
   });
+  // Rows of two caches to and from the window, and of both to where they slide, are not timed.
+  constexpr std::ptrdiff_t kMoves = 3;
   EXPECT_EQ(runs, 2) << "one of each phase";
-  EXPECT_EQ(stamps, 2 * dispatches + runs);
+  EXPECT_EQ(stamps, 2 * (dispatches - kMoves) + runs);
   EXPECT_GT(dispatches, 10);
   std::erase_if(on, is_about_queries);
   ASSERT_EQ(on.size(), off.size());

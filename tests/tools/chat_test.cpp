@@ -12,6 +12,7 @@
 #include "tests/support/engine.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/process.h"
+#include "tests/support/sampling_options.h"
 
 namespace nbl {
 namespace {
@@ -75,7 +76,7 @@ void expect_same_as_at_once(const AlignedBytes& file, const std::vector<std::str
                             const std::string& system) {
   ASSERT_EQ(answers.size(), lines.size());
   TestEngine engine(file.span());
-  engine.set_sampling({.temperature = 8, .top_k = 0, .top_p = 0, .seed = 3});
+  engine.set_sampling(test::SamplingOptions{.temperature = 8, .seed = 3});
   const uint32_t end = with_controls(engine, "<|im_end|>").at(0);
   Ids said = with_controls(engine, "<|im_start|>system\n" + system + "<|im_end|>\n");
   uint32_t stopped = 0;
@@ -140,7 +141,7 @@ TEST_F(Chat, control_tokens_in_a_line_are_text) {
       chat(model(), line + "\n", {"--print-tokens", "-n", "8", "--temp", "8", "--seed", "3"});
   ASSERT_EQ(result.status, 0) << result.err;
   TestEngine engine(model().span());
-  engine.set_sampling({.temperature = 8, .top_k = 0, .top_p = 0, .seed = 3});
+  engine.set_sampling(test::SamplingOptions{.temperature = 8, .seed = 3});
   Ids tokens = with_controls(engine, "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\n");
   for (const uint32_t id : engine.tokenize(line, false))
     tokens.push_back(id);
