@@ -28,9 +28,11 @@ target_compile_options(nibble_runtime_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique -Wmaybe-uninitialized>
   $<$<CXX_COMPILER_ID:Clang>:-Wglobal-constructors>
   $<$<NOT:$<BOOL:${NIBBLE_PIC}>>:-fno-pic>)
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-Oz NIBBLE_HAS_OZ)
 if(NOT NIBBLE_SANITIZE)
   target_compile_options(nibble_runtime_flags INTERFACE
-    -Wframe-larger-than=1024 $<$<CONFIG:Release>:-Os>)
+    -Wframe-larger-than=1024 $<$<CONFIG:Release>:$<IF:$<BOOL:${NIBBLE_HAS_OZ}>,-Oz,-Os>>)
 endif()
 if(NIBBLE_ASSERTS)
   target_compile_definitions(nibble_runtime_flags INTERFACE NBL_ASSERTS=1)

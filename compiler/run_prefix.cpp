@@ -37,7 +37,8 @@ std::vector<uint32_t> listed(const std::string& text) {
   return tokens;
 }
 
-// What the caches hold after the tokens. A saved state of nothing is its header alone.
+// What the caches hold after the tokens. A saved state of nothing is its header alone; otherwise
+// the tokens lie behind it.
 std::vector<std::byte> rows_after(std::span<const uint32_t> tokens, nibble::Engine* engine) {
   nbl_error error = {};
   tools::check(engine->rewind(0, &error), error);
@@ -46,7 +47,8 @@ std::vector<std::byte> rows_after(std::span<const uint32_t> tokens, nibble::Engi
   std::vector<std::byte> state(engine->state_bytes());
   size_t bytes = 0;
   tools::check(engine->save_state(state, &bytes, &error), error);
-  state.erase(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(header));
+  const size_t front = header + tokens.size_bytes();
+  state.erase(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(front));
   return state;
 }
 

@@ -49,10 +49,10 @@ Model loaded(const AlignedBytes& file) {
 AlignedBytes with_prefix(const AlignedBytes& file, const std::vector<uint32_t>& tokens) {
   TestEngine engine(file.span());
   engine.rewind(0);
-  const size_t header = engine.save_state().size();
+  const size_t front = engine.save_state().size() + tokens.size() * sizeof tokens[0];
   engine.evaluate(tokens);
   std::vector<std::byte> state = engine.save_state();
-  state.erase(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(header));
+  state.erase(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(front));
   const TempFile out("", ".nbl");
   compiler::write_with_prefix(loaded(file), {tokens, state, "for people"}, out.path());
   return read_file(out.path());

@@ -169,8 +169,12 @@ TEST_F(Sliding, references_of_other_policies_are_far_away) {
 }
 
 TEST_F(Sliding, does_not_depend_on_bursts_or_on_how_a_prompt_is_cut) {
-  const nbl_sampling warm =
-      SamplingOptions{.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 77};
+  const nbl_sampling warm = SamplingOptions{.temperature = 0.9f,
+                                            .top_k = 40,
+                                            .top_p = 0.95f,
+                                            .seed = 77,
+                                            .repeat_penalty = 1.3f,
+                                            .frequency_penalty = 0.2f};
   for (const DType cache : {DType::f16, DType::i8}) {
     const Policy p{"", cache};
     const AlignedBytes file = model_of(p);

@@ -17,8 +17,13 @@ namespace {
 
 constexpr uint32_t kVocab = 211;
 constexpr uint32_t kContext = 90;
-const nbl_sampling kWarm =
-    SamplingOptions{.temperature = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 0x1234567890};
+const nbl_sampling kWarm = SamplingOptions{.temperature = 0.9f,
+                                           .top_k = 40,
+                                           .top_p = 0.95f,
+                                           .seed = 0x1234567890,
+                                           .repeat_penalty = 1.3f,
+                                           .frequency_penalty = 0.2f,
+                                           .penalty_window = 30};
 
 AlignedBytes make_model(DType cache, uint32_t window = 0, uint64_t seed = 1, bool fuse = true) {
   compiler::Checkpoint checkpoint = small_llama({.dim = 64,
@@ -88,7 +93,7 @@ TEST_F(State, continues_as_if_nothing_had_happened) {
 TEST_F(State, holds_the_positions_in_use_and_nothing_else) {
   const AlignedBytes file = make_model(DType::f16);
   TestEngine engine(file.span());
-  const uint64_t row = 2 * 2 * 2 * 20 * 2;  // layers, caches, heads, elements, bytes
+  const uint64_t row = 4 + 2 * 2 * 2 * 20 * 2;  // token; layers, caches, heads, elements, bytes
   EXPECT_EQ(nbl_state_bytes(engine.get()), 128u);
   engine.evaluate(prompt_of(33));
   EXPECT_EQ(nbl_state_bytes(engine.get()), 128 + 33 * row);
@@ -179,7 +184,12 @@ TEST_F(State, that_is_wrong_is_refused_and_the_engine_goes_on) {
   expect_refused(&engine, forged(state, [](StateHeader* h) { h->position = 29; }), "bad_state");
   expect_refused(&engine, forged(state, [](StateHeader* h) { h->position = ~0u; }), "bad_state");
   expect_refused(&engine, forged(state, [](StateHeader* h) { h->temperature = 0x7fc00000; }),
+                 "bad_sampling");
+  expect_refused(&engine, forged(state, [](StateHeader* h) { h->penalty_window = 1025; }),
                  "bad_argument");
+  std::vector<std::byte> unknown = state;
+  std::memset(&unknown[sizeof(StateHeader)], 0xff, sizeof(uint32_t));
+  expect_refused(&engine, forged(unknown, [](StateHeader*) {}), "bad_state");
   expect_refused(&engine, forged(state, [](StateHeader* h) { h->cache = 77; }),
                  "state_of_other_cache");
   expect_refused(&engine, forged(state, [](StateHeader* h) { h->model[31] ^= 1; }),

@@ -18,6 +18,7 @@ if(NIBBLE_SANITIZE OR CMAKE_CROSSCOMPILING)
 endif()
 get_filename_component(binutils ${CMAKE_NM} DIRECTORY)
 find_program(NIBBLE_SIZE size HINTS ${binutils})
+find_program(NIBBLE_LD ld HINTS ${binutils})
 if(CMAKE_NM AND CMAKE_OBJDUMP)
   add_test(NAME rules.symbols
     COMMAND ${BASH} ${rules}/symbols.sh $<TARGET_FILE:nibble>
@@ -30,7 +31,7 @@ if(NIBBLE_SIZE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT NIBBLE_ASSERTS AN
     AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
   add_test(NAME rules.size
     COMMAND ${BASH} ${rules}/size.sh ${CMAKE_CURRENT_BINARY_DIR}/nibble_objects.txt
-      ${PROJECT_SOURCE_DIR}/bench/size/budget.txt ${NIBBLE_SIZE})
+      ${PROJECT_SOURCE_DIR}/bench/size/budget.txt ${NIBBLE_SIZE} ${NIBBLE_LD})
 endif()
 
 add_test(NAME rules.links_into_a_c_program

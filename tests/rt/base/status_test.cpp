@@ -65,9 +65,9 @@ TEST(Status, cuts_a_name_that_is_too_long_and_keeps_its_zero) {
 
 TEST(Status, cuts_the_sentence_to_every_buffer_size) {
   Error error;
-  EXPECT_FALSE(fail(&error, Code::context_full, 0, "", 513, 512).ok());
+  EXPECT_FALSE(fail(&error, Code::token_out_of_range, 0, "", 513, 512).ok());
   const std::string whole = text_of(error);
-  EXPECT_EQ(whole, "the context is full: position 513 of 512");
+  EXPECT_EQ(whole, "token 513 is out of range: the vocabulary has 512");
   for (size_t size = 0; size <= whole.size() + 3; ++size) {
     std::vector<char> buffer(size + 4, '#');
     const size_t length = describe(error, buffer.data(), size);

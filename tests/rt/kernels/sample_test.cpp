@@ -88,6 +88,10 @@ TEST(Sample, advances_the_step_buffer_for_the_next_step) {
     after[STEP_TOKEN_COUNT] = 1;
     after[STEP_OUT_INDEX] = 3;
     after[STEP_TOKENS] = tokens[2];
+    // As far as steps of one token go, they are remembered.
+    after[STEP_RECENT + 40] = before[STEP_TOKENS];
+    after[STEP_RECENT + 47] = tokens[0];
+    after[STEP_RECENT + 48] = tokens[1];
     EXPECT_EQ(sampler.step, after) << "parameters and other words stay";
   }
   // No room for the result: nothing is written past the end, the step goes on.
@@ -119,6 +123,9 @@ TEST(Sample, ends_a_burst_behind_a_stop_token) {
         after[STEP_INPUT_POS] = 40 + 3 + steps - 1;
         after[STEP_TOKEN_COUNT] = steps == 4 ? 1 : 0;
         after[STEP_OUT_INDEX] = steps;
+        after[STEP_RECENT + 40] = kFed + 1;
+        for (uint32_t i = 1; i < steps; ++i)
+          after[STEP_RECENT + 42 + i] = kSampled;
         after[STEP_TOKENS] = kSampled;
         EXPECT_EQ(sampler.step, after) << "stop " << stop << " in place " << place;
       }
