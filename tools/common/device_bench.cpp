@@ -18,6 +18,8 @@
 namespace nbl::tools {
 namespace {
 
+// Behind the step buffer.
+constexpr uint64_t kResultsOffset = align_up(uint64_t{STEP_TOKENS} * 4, kDeviceAlignBytes);
 constexpr uint32_t kTimeoutMs = 60000;
 constexpr size_t kPoolBytes = 16u << 20;
 
@@ -105,13 +107,13 @@ void DeviceBench::make_plan(const BenchKernel& kernel) {
   plan_.caps = device_.caps;
   plan_.options.max_burst = 1;
   blocks_.assign(kernel.buffers, {BlockRole::activations, false, false, 0, kernel.buffer_bytes, 0});
-  blocks_.push_back({BlockRole::state, false, false, 0, 2 * kDeviceAlignBytes, 0});
-  blocks_.push_back({BlockRole::io, false, false, 0, 2 * kDeviceAlignBytes, 0});
+  blocks_.push_back({BlockRole::state, false, false, 0, kResultsOffset + kDeviceAlignBytes, 0});
+  blocks_.push_back({BlockRole::io, false, false, 0, kResultsOffset + kDeviceAlignBytes, 0});
   plan_.blocks = blocks_;
   plan_.step = {state, 0, STEP_TOKENS * 4};
-  plan_.results = {state, kDeviceAlignBytes, 4};
+  plan_.results = {state, kResultsOffset, 4};
   plan_.io_step = {io, 0, STEP_TOKENS * 4};
-  plan_.io_results = {io, kDeviceAlignBytes, 4};
+  plan_.io_results = {io, kResultsOffset, 4};
   need(choose_memory(&plan_, &error_));
 
   Dispatch dispatch{};
