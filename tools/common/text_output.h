@@ -27,6 +27,8 @@ class TextOutput {
   // From now on the text ends in front of the first of these. Borrows them.
   void stop_at(const std::vector<std::string>& texts);
   bool stopped() const { return stops_.found(); }
+  // Of those put since stop_at(): the tokens in front of the stop text.
+  uint32_t kept_tokens() const { return stops_.state().keep_tokens; }
   // Decodes without writing, so that what follows is spelled as a continuation.
   void skip(std::span<const uint32_t> tokens);
   // Writes what is left of an incomplete character, and a newline.

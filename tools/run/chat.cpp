@@ -20,17 +20,25 @@ class Conversation {
  public:
   Conversation(const Options& options, EngineSession& session)
       : options_(options), session_(session), engine_(session.engine()) {
+    if (options.system && !engine_.prefix().empty()) {
+      throw Failure("the model starts after a prefix, which takes the place of --system");
+    }
     begin();
   }
 
-  // Forgets everything but the system turn, which is evaluated with the first user's.
+  // Forgets everything but the system turn: the model's prefix, or one that is evaluated with the
+  // first user's.
   void begin() {
     nbl_error error = {};
-    check(engine_.rewind(0, &error), error);
+    check(engine_.restart(&error), error);
     state_ = {};
     cut_ = false;
     pending_.clear();
-    if (options_.system) pending_ = write(&state_, NBL_CHAT_SYSTEM, *options_.system, 0);
+    if (!engine_.prefix().empty()) {
+      (void)write(&state_, NBL_CHAT_SYSTEM, "", 0);
+    } else if (options_.system) {
+      pending_ = write(&state_, NBL_CHAT_SYSTEM, *options_.system, 0);
+    }
   }
 
   // Evaluates a user's turn. False where it does not fit; the conversation is then as it was.
@@ -41,7 +49,7 @@ class Conversation {
     for (const uint32_t token : write(&state, NBL_CHAT_USER, text, flags))
       tokens.push_back(token);
     const uint32_t room = engine_.info().context - engine_.position();
-    if (tokens.size() > room) return false;
+    if (tokens.size() > room && options_.on_full != "slide") return false;
     const Clock::time_point start = Clock::now();
     evaluate_prompt(engine_, options_, tokens, nullptr);
     statistics->prompt_seconds += seconds_since(start);
@@ -54,13 +62,20 @@ class Conversation {
   // Writes the answer. False where the context is full before its end.
   bool answer(Statistics* statistics) {
     Output output(options_, session_);
+    output.prompt({}, false);
     Statistics turn;
     const Clock::time_point start = Clock::now();
     generate(engine_, options_, output, turn);
     statistics->decode_seconds += seconds_since(start);
     statistics->generated += turn.generated;
     output.finish();
-    cut_ = !turn.stopped;
+    cut_ = !turn.stopped || output.stopped();
+    if (output.stopped()) {
+      // What came behind the stop text was never said.
+      nbl_error error = {};
+      const uint32_t unsaid = turn.generated - output.kept_tokens();
+      check(engine_.rewind(engine_.position() - unsaid, &error), error);
+    }
     return !turn.context_full;
   }
 

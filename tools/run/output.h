@@ -24,6 +24,8 @@ class Output {
   // Shows nothing from a stop text on.
   void put(std::span<const uint32_t> tokens);
   bool stopped() const { return text_ && text_->stopped(); }
+  // Where stopped(): the tokens put that are in front of the stop text.
+  uint32_t kept_tokens() const { return text_->kept_tokens(); }
   void finish();
 
  private:
