@@ -99,15 +99,21 @@ TEST(HostileWeights, of_8_bits_are_refused_under_the_name_of_4_and_the_other_way
   const compiler::PassOptions eight{.embedding_layout = compiler::EmbeddingLayout::tiled,
                                     .head_bits = 8};
   const compiler::PassOptions four{.embedding_layout = compiler::EmbeddingLayout::tiled};
-  for (const auto& [passes, layout, dtype] :
-       {std::tuple(eight, "q4_t16k8", "q4"), std::tuple(four, "q8_t16k4", "q8")}) {
-    expect(passes, Code::unknown_layout, "layout",
-           [&](HostileFile& f) { f.set_text(table_of(f)->layout(), layout); });
-    expect(passes, Code::unknown_layout, "layout",
-           [&](HostileFile& f) { f.set_text(table_of(f)->dtype(), dtype); });
-    expect(passes, Code::bad_tensor, "token_embd.weight", [&](HostileFile& f) {
-      f.set_text(table_of(f)->layout(), layout);
-      f.set_text(table_of(f)->dtype(), dtype);
+  struct Renamed {
+    const compiler::PassOptions& passes;
+    const char* layout;
+    const char* dtype;
+  };
+  for (const Renamed& to : {Renamed{eight, "q4_t16k8", "q4"}, Renamed{four, "q8_t16k4", "q8"}}) {
+    const auto rename_layout = [&](HostileFile& f) {
+      f.set_text(table_of(f)->layout(), to.layout);
+    };
+    const auto rename_dtype = [&](HostileFile& f) { f.set_text(table_of(f)->dtype(), to.dtype); };
+    expect(to.passes, Code::unknown_layout, "layout", rename_layout);
+    expect(to.passes, Code::unknown_layout, "layout", rename_dtype);
+    expect(to.passes, Code::bad_tensor, "token_embd.weight", [&](HostileFile& f) {
+      rename_layout(f);
+      rename_dtype(f);
     });
   }
   expect(eight, Code::bad_op, "op embedding is malformed",
