@@ -59,7 +59,8 @@ Status load_rows(const Stepper& s, uint32_t position, std::span<const std::byte>
 Status restart(const Stepper& s, Sequence* sequence, Error* error) {
   const uint32_t length = static_cast<uint32_t>(s.model->prefix().size());
   if (sequence->prefix_intact < length) NBL_TRY(load_rows(s, 0, s.model->prefix_rows(), error));
-  memcpy(s.recording->tokens.data(), s.model->prefix().data(), length * sizeof(uint32_t));
+  for (uint32_t i = 0; i < length; ++i)
+    s.recording->tokens[i] = s.model->prefix()[i];
   sequence->position = length;
   sequence->prefix_intact = length;
   sequence->dropped = 0;
