@@ -23,7 +23,7 @@ Status count_blocks(const Model& model, const Plan& plan, uint32_t* count, Error
 // Fills plan->segments and appends the weight blocks. *count is the number of blocks so far.
 Status place_weights(const Model& model, Plan* plan, uint32_t* count, Error* error);
 
-// Appends the state blocks: the step buffer, the results, the tokens and the KV state.
+// Appends the state blocks: the step buffer, the results and the KV state.
 // *tensor_places gets the place of each state tensor.
 Status place_state(const Model& model, Plan* plan, std::span<Region> tensor_places, uint32_t* count,
                    Error* error);
