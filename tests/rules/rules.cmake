@@ -32,6 +32,12 @@ if(NIBBLE_SIZE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT NIBBLE_ASSERTS AN
   add_test(NAME rules.size
     COMMAND ${BASH} ${rules}/size.sh ${CMAKE_CURRENT_BINARY_DIR}/nibble_objects.txt
       ${PROJECT_SOURCE_DIR}/bench/size/budget.txt ${NIBBLE_SIZE} ${NIBBLE_LD})
+  # The compiler leaves its call graph beside each object; ccache does not keep that file.
+  target_compile_options(nibble PRIVATE -fcallgraph-info=su)
+  set_target_properties(nibble PROPERTIES CXX_COMPILER_LAUNCHER "")
+  add_test(NAME rules.stack
+    COMMAND ${BASH} ${rules}/stack.sh ${CMAKE_CURRENT_BINARY_DIR}/nibble_objects.txt)
+  add_test(NAME rules.stack_complains COMMAND ${BASH} ${rules}/stack_test.sh ${CMAKE_CXX_COMPILER})
 endif()
 
 add_test(NAME rules.links_into_a_c_program
