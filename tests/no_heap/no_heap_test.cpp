@@ -1,6 +1,7 @@
-// Could break: something in the runtime allocates. Every allocator of the process is replaced here;
-// calls that come from this program's own code, in which the runtime is linked, are counted. Those
-// of the Vulkan loader and driver come from other modules.
+// Could break: something in the runtime allocates. Every allocator of the process is replaced here
+// and its calls are counted by the module they come from: this program's own code, in which the
+// runtime is linked, or the Vulkan loader and driver.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <link.h>
 #include <sys/mman.h>
@@ -9,6 +10,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdarg>
+#include <cstdio>
 #include <new>
 
 #include "tests/support/fault_rig.h"
@@ -16,36 +19,63 @@
 
 namespace {
 
-struct Text {
+// A module's code, and its calls of allocators while they are watched.
+struct Module {
   uintptr_t begin = 0, end = 0;
+  const char* name = nullptr;
+  std::atomic<uint64_t> calls{0};
 };
 
-// The executable's own code: the first module that the dynamic linker lists.
-Text find_text() {
-  Text text;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* out) {
-        for (int i = 0; i < info->dlpi_phnum; ++i) {
-          const auto& header = info->dlpi_phdr[i];
-          if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0) continue;
-          const uintptr_t begin = info->dlpi_addr + header.p_vaddr;
-          *static_cast<Text*>(out) = {begin, begin + header.p_memsz};
-        }
-        return 1;
-      },
-      &text);
-  return text;
-}
-
-Text own_text;
+// In the order of the dynamic linker, which lists the executable first. The last one is for code
+// that belongs to none, such as what a driver compiles.
+constexpr size_t kModules = 128;
+Module modules[kModules];
 std::atomic<bool> watching{false};
-std::atomic<uint64_t> own_calls{0};
-std::atomic<uint64_t> other_calls{0};
 
 void count(void* caller) {
   if (!watching) return;
   const uintptr_t at = reinterpret_cast<uintptr_t>(caller);
-  (at >= own_text.begin && at < own_text.end ? own_calls : other_calls) += 1;
+  for (Module& module : modules) {
+    if ((at < module.begin || at >= module.end) && &module != &modules[kModules - 1]) continue;
+    module.calls += 1;
+    return;
+  }
+}
+
+void find_modules() {
+  for (Module& module : modules)
+    module.begin = module.end = 0;
+  size_t count = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* out) {
+        size_t& at = *static_cast<size_t*>(out);
+        for (int i = 0; i < info->dlpi_phnum && at + 1 < kModules; ++i) {
+          const auto& header = info->dlpi_phdr[i];
+          if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0) continue;
+          modules[at].begin = info->dlpi_addr + header.p_vaddr;
+          modules[at].end = modules[at].begin + header.p_memsz;
+          modules[at].name = info->dlpi_name[0] != 0 ? info->dlpi_name : "libnibble and this test";
+          ++at;
+        }
+        return 0;
+      },
+      &count);
+  modules[kModules - 1].name = "code outside any module";
+}
+
+uint64_t other_calls() {
+  uint64_t calls = 0;
+  for (const Module& module : modules)
+    calls += &module == modules ? 0 : module.calls.load();
+  return calls;
+}
+
+void print_calls(const char* when) {
+  for (const Module& module : modules) {
+    if (&module != modules && module.calls == 0) continue;
+    std::printf("%s: %8llu calls of allocators by %s\n", when,
+                static_cast<unsigned long long>(module.calls), module.name);
+  }
 }
 
 }  // namespace
@@ -95,6 +125,26 @@ void* mmap(void* at, size_t bytes, int protection, int flags, int file, off_t of
   const long result = syscall(SYS_mmap, at, bytes, protection, flags, file, offset);
   return reinterpret_cast<void*>(result);
 }
+int munmap(void* at, size_t bytes) {
+  NBL_COUNT_CALLER();
+  return static_cast<int>(syscall(SYS_munmap, at, bytes));
+}
+void* mremap(void* at, size_t bytes, size_t new_bytes, int flags, ...) {
+  NBL_COUNT_CALLER();
+  va_list more;
+  va_start(more, flags);
+  void* const to = (flags & MREMAP_FIXED) != 0 ? va_arg(more, void*) : nullptr;
+  va_end(more);
+  return reinterpret_cast<void*>(syscall(SYS_mremap, at, bytes, new_bytes, flags, to));
+}
+int brk(void* end) {
+  NBL_COUNT_CALLER();
+  return reinterpret_cast<int (*)(void*)>(dlsym(RTLD_NEXT, "brk"))(end);
+}
+void* sbrk(intptr_t bytes) {
+  NBL_COUNT_CALLER();
+  return reinterpret_cast<void* (*)(intptr_t)>(dlsym(RTLD_NEXT, "sbrk"))(bytes);
+}
 }  // extern "C"
 
 // The library's operator new calls malloc from another module.
@@ -119,14 +169,17 @@ namespace {
 // Calls of this program's code while `work` runs.
 template <typename Work>
 uint64_t own_calls_of(const Work& work) {
-  own_text = find_text();
-  own_calls = 0;
-  other_calls = 0;
+  find_modules();
+  for (Module& module : modules)
+    module.calls = 0;
   watching = true;
   work();
   watching = false;
-  return own_calls;
+  return modules[0].calls;
 }
+
+constexpr uint32_t kSteps = 1000;
+constexpr uint32_t kRequestsOfAStep = 4;  // of the driver: for a submit, and what it tracks by it
 
 // What the compiler must not see through.
 void* volatile kept;
@@ -145,7 +198,10 @@ TEST(NoHeap, planted_calls_are_counted) {
   EXPECT_EQ(own_calls_of(
                 [] { kept = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }),
             1u);
-  munmap(kept, 4096);
+  EXPECT_EQ(own_calls_of([] { kept = mremap(kept, 4096, 8192, MREMAP_MAYMOVE); }), 1u);
+  EXPECT_EQ(own_calls_of([] { munmap(kept, 8192); }), 1u);
+  EXPECT_EQ(own_calls_of([] { kept = sbrk(0); }), 1u);
+  EXPECT_EQ(own_calls_of([] { EXPECT_EQ(brk(sbrk(0)), 0); }), 2u);
 }
 
 TEST(NoHeap, the_runtime_allocates_nothing) {
@@ -162,8 +218,9 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   nbl_engine* engine = nullptr;
   nbl_status status = 0;
   EXPECT_EQ(own_calls_of([&] { status = nbl_open(&config, &engine, &error); }), 0u);
+  print_calls("open");
   ASSERT_EQ(status, 0u) << test::sentence(error);
-  EXPECT_GT(other_calls, 0u) << "drivers do allocate: are their calls seen at all?";
+  EXPECT_GT(other_calls(), 0u) << "drivers do allocate: are their calls seen at all?";
 
   const nbl_sampling sampling = test::SamplingOptions{.temperature = 0.8f,
                                                       .top_k = 40,
@@ -178,10 +235,11 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   static float logits[400 * 64];
   static nbl_timing timings[256];
   static char state[65536];
+  nbl_info early = {}, late = {};
   EXPECT_EQ(own_calls_of([&] {
               status |= nbl_set_sampling(engine, &sampling, &error);
               status |= nbl_set_logit_bias(engine, &bias, 1, &error);
-              while (steps < 200) {
+              while (steps < kSteps) {
                 uint32_t tokens[40] = {};
                 uint32_t count = 0, rows = 0, timed = 0;
                 size_t length = 0;
@@ -195,11 +253,21 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
                 status |= nbl_tokenize(engine, "once more", 9, 1, scratch, sizeof scratch, tokens,
                                        40, &length, &error);
                 steps += 1 + count;
+                if (early.driver_pool_peak == 0) nbl_get_info(engine, &early);
               }
             }),
             0u);
+  print_calls("1,000 steps");
+  nbl_get_info(engine, &late);
   EXPECT_EQ(status, 0u) << test::sentence(error);
-  EXPECT_GE(steps, 200u);
+  EXPECT_GE(steps, kSteps);
+  // What a driver asks for after the seal it gives back: the pool is no fuller than after the first
+  // round, however many steps there are.
+  std::printf("driver: %u requests of the pool in open, %u in %u steps, %llu bytes at most\n",
+              late.driver_allocations_setup, late.driver_allocations_after, steps,
+              static_cast<unsigned long long>(late.driver_pool_peak));
+  EXPECT_EQ(late.driver_pool_peak, early.driver_pool_peak);
+  EXPECT_LE(late.driver_allocations_after, kRequestsOfAStep * steps);
   EXPECT_EQ(own_calls_of([&] { nbl_close(engine); }), 0u);
 }
 
