@@ -16,8 +16,19 @@ struct CompilePrint {
   std::filesystem::path evaluated = {};  // a text whose perplexity is taken before and after
 };
 
+// The board that a model is for.
+struct CompileTarget {
+  std::string board;            // empty: none
+  bool chunk_is_given = false;  // the user's prefill chunk, not to be made smaller for the board
+};
+
 // Writes the model; progress goes to stderr where that is a terminal.
-void run_compile(CompileOptions options, const CompilePrint& print = {});
+//
+// Errors  as compile(); CompileError where the model does not fit the board: the output file is
+// then
+//         as it was.
+void run_compile(CompileOptions options, const CompileTarget& target = {},
+                 const CompilePrint& print = {});
 
 struct InspectOptions {
   std::filesystem::path input;

@@ -14,6 +14,8 @@ namespace nbl::compiler {
 // is less: long contexts are seldom used on small devices, and the state is memory.
 inline constexpr uint32_t kDefaultContext = 2048;
 
+inline constexpr uint32_t kDefaultPrefillChunk = 64;
+
 struct CompileOptions {
   std::filesystem::path input;
   std::filesystem::path output;
@@ -23,7 +25,7 @@ struct CompileOptions {
   Quantizer quantizer = Quantizer::search;
   std::filesystem::path calibrate = {};  // a text to measure what weights meet; empty: all alike
   uint32_t context = 0;                  // 0: the default
-  uint32_t prefill_chunk = 64;
+  uint32_t prefill_chunk = kDefaultPrefillChunk;
   DType cache = DType::f16;       // of keys and values: f16, f32 or i8
   std::string tokens_input = {};  // of an exported program; empty: found by what they feed
   std::string position_input = {};

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "boards/boards.h"
 #include "compiler/chat/chat_format.h"
 #include "compiler/commands.h"
 
@@ -36,6 +37,8 @@ const char* const kExamples =
     "      What torch.export.save of PyTorch writes, with quantized weights or without.\n"
     "  nibblec compile model.gguf -o model.nbl --chat chatml\n"
     "      How the model chats, where its chat template does not tell.\n"
+    "  nibblec compile model.gguf -o model.nbl --board rpi5\n"
+    "      Checked against a Raspberry Pi 5: memory, bindings, watchdog, and how fast it will be.\n"
     "  nibblec inspect model.nbl --board rpi5\n"
     "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
     "  nibblec prefix model.nbl -o assistant.nbl --file system_prompt.txt\n"
@@ -105,6 +108,13 @@ void add_quantizer(CLI::App* app, Quantizer* quantizer, std::filesystem::path* c
       ->type_name("TEXT");
 }
 
+std::string board_names() {
+  std::string names;
+  for (const nbl::Board& board : nbl::boards())
+    names += (names.empty() ? "" : ", ") + board.name;
+  return names;
+}
+
 std::string pass_list() {
   std::string text = "Switch one pass off; may be repeated. Passes:";
   for (const Pass& pass : all_passes())
@@ -148,7 +158,8 @@ void read_inputs(const std::string& text, CompileOptions* options) {
   }
 }
 
-void add_compile(CLI::App* app, CompileOptions* options, CompilePrint* print, bool* no_fuse) {
+void add_compile(CLI::App* app, CompileOptions* options, CompileTarget* target, CompilePrint* print,
+                 bool* no_fuse) {
   app->add_option("input", options->input,
                   "Checkpoint: model folder of Hugging Face, GGUF, .pt2 of torch.export.save, or "
                   "llama2.c")
@@ -167,9 +178,20 @@ void add_compile(CLI::App* app, CompileOptions* options, CompilePrint* print, bo
                               "unless given",
                               kDefaultContext))
       ->check(CLI::Range(1u, ~0u));
-  app->add_option("--prefill-chunk", options->prefill_chunk, "Tokens a prefill step takes at most")
+  app->add_option_function<uint32_t>(
+         "--prefill-chunk",
+         [options, target](uint32_t tokens) {
+           options->prefill_chunk = tokens;
+           target->chunk_is_given = true;
+         },
+         "Tokens a prefill step takes at most; with --board as many of them as its watchdog allows")
       ->check(CLI::Range(1u, ~0u))
-      ->capture_default_str();
+      ->default_str(std::to_string(kDefaultPrefillChunk));
+  app->add_option("--board", target->board,
+                  fmt::format("Check that the model fits this board before it is written, and say "
+                              "what would help where it does not: {}, or a board.json",
+                              board_names()))
+      ->type_name("NAME");
   app->add_option_function<std::string>(
          "--embedding-layout",
          [options](const std::string& name) {
@@ -212,7 +234,8 @@ void add_compile(CLI::App* app, CompileOptions* options, CompilePrint* print, bo
 void add_inspect(CLI::App* app, InspectOptions* options) {
   app->add_option("input", options->input, "Model file (.nbl)")->required();
   app->add_option("--board", options->board,
-                  "Also plan the model for this board, as its device would");
+                  "Also plan the model for this board, as its device would, and tell whether it "
+                  "fits: a name, or a board.json as 'nibble-bench --facts' writes it");
   app->add_option("--weights", options->weights,
                   "With a board: where 4-bit weights lie, as --weights of nibble-run says")
       ->check(CLI::IsMember({"auto", "texture", "buffer"}))
@@ -265,6 +288,7 @@ int run(int argc, char** argv) {
   app.footer(kExamples);
   app.require_subcommand(1);
   CompileOptions compile_options;
+  CompileTarget compile_target;
   CompilePrint compile_print;
   InspectOptions inspect_options;
   PerplexityOptions perplexity_options;
@@ -281,7 +305,7 @@ int run(int argc, char** argv) {
       app.add_subcommand("prefix", "Put a text in front of whatever a model will be given");
   add_prefix(prefix, &prefix_options);
   add_tokenize(tokenize, &tokenize_options);
-  add_compile(compile, &compile_options, &compile_print, &no_fuse);
+  add_compile(compile, &compile_options, &compile_target, &compile_print, &no_fuse);
   add_inspect(inspect, &inspect_options);
   add_perplexity(perplexity, &perplexity_options);
   try {
@@ -292,7 +316,7 @@ int run(int argc, char** argv) {
     return kFailure;
   }
   compile_options.passes.fuse = !no_fuse;
-  if (compile->parsed()) run_compile(compile_options, compile_print);
+  if (compile->parsed()) run_compile(compile_options, compile_target, compile_print);
   if (inspect->parsed()) run_inspect(inspect_options);
   if (perplexity->parsed()) run_perplexity(perplexity_options);
   if (tokenize->parsed()) run_tokenize(tokenize_options);

@@ -4,8 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
+#include "boards/boards.h"
+#include "compiler/board/fit.h"
 #include "compiler/commands.h"
+#include "compiler/emit/set_prefill_chunk.h"
+#include "compiler/error.h"
+#include "compiler/open_model.h"
 
 namespace nbl::compiler {
 namespace {
@@ -26,11 +32,12 @@ void draw_bar(const std::string& tensor, double done) {
   std::fflush(stderr);
 }
 
-void print_report(const CompileOptions& options, const CompileReport& report) {
+void print_report(const CompileOptions& options, const std::filesystem::path& output,
+                  const CompileReport& report) {
   const EmitReport& file = report.emitted;
   const Hyper& h = report.hyper;
-  fmt::print("{}: {} layers, {} wide, {} tokens, context {}, {} ops\n", options.output.string(),
-             h.layers, h.dim, h.vocab, report.context, report.op_count);
+  fmt::print("{}: {} layers, {} wide, {} tokens, context {}, {} ops\n", output.string(), h.layers,
+             h.dim, h.vocab, report.context, report.op_count);
   if (!report.chat.empty()) fmt::print("chats as {}\n", report.chat);
   fmt::print("{:.2f} MiB in {} segments", static_cast<double>(file.file_bytes) / kMiB,
              file.segment_count);
@@ -86,9 +93,57 @@ PerplexityOptions evaluation_of(const CompileOptions& options, const std::filesy
           .activations = options.passes.activations};
 }
 
+// Compiles beside the output, so that a model that does not fit leaves what was there.
+class ForBoard {
+ public:
+  ForBoard(const CompileTarget& target, CompileOptions* options) : output_(options->output) {
+    if (target.board.empty()) return;
+    board_ = open_board(target.board);
+    if (target.chunk_is_given) chunk_ = options->prefill_chunk;
+    options->output += ".unchecked";
+  }
+  ~ForBoard() {
+    std::error_code ignored;
+    if (board_) std::filesystem::remove(unchecked(), ignored);
+  }
+  ForBoard(const ForBoard&) = delete;
+  ForBoard& operator=(const ForBoard&) = delete;
+
+  const std::filesystem::path& output() const { return output_; }
+
+  // Puts the model where it belongs if it fits, and tells.
+  void settle() {
+    if (!board_) return;
+    Fit fit;
+    bool smaller = false;
+    {
+      const MappedFile file(unchecked());
+      const Model model = open_model(file);
+      fit = check_fit(model, *board_, {.prefill_chunk = chunk_});
+      smaller = fit.planned && fit.prefill_chunk < std::min(model.prefill_chunk(), fit.context);
+    }
+    fmt::print("\n{}", fit_text(fit, *board_));
+    if (!fit.problems.empty()) {
+      std::fflush(stdout);
+      throw CompileError(fmt::format("{} does not fit board {}: {}", output_.string(), board_->name,
+                                     fit.problems.front()));
+    }
+    if (smaller) set_prefill_chunk(unchecked(), fit.prefill_chunk);
+    std::filesystem::rename(unchecked(), output_);
+  }
+
+ private:
+  std::filesystem::path unchecked() const { return output_.string() + ".unchecked"; }
+
+  std::filesystem::path output_;
+  std::optional<Board> board_;
+  uint32_t chunk_ = 0;
+};
+
 }  // namespace
 
-void run_compile(CompileOptions options, const CompilePrint& print) {
+void run_compile(CompileOptions options, const CompileTarget& target, const CompilePrint& print) {
+  ForBoard for_board(target, &options);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   if (terminal) options.progress = draw_bar;
   try {
@@ -98,7 +153,8 @@ void run_compile(CompileOptions options, const CompilePrint& print) {
     }
     for (const std::string& note : report.notes)
       fmt::print(stderr, "nibblec: note: {}\n", note);
-    print_report(options, report);
+    print_report(options, for_board.output(), report);
+    for_board.settle();
     if (print.matrices) print_matrices(report.emitted);
     if (print.evaluated.empty()) return;
     fmt::print("\n");

@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "boards/boards.h"
+#include "compiler/board/fit.h"
 #include "compiler/commands.h"
 #include "compiler/error.h"
 #include "compiler/inspect/inspect.h"
@@ -8,15 +11,6 @@
 
 namespace nbl::compiler {
 namespace {
-
-const Caps& board_named(const std::string& name) {
-  const Caps* caps = find_board(name);
-  if (caps != nullptr) return *caps;
-  std::string known;
-  for (const Board& board : boards())
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", board.name);
-  throw CompileError(fmt::format("there is no board {}; there are {}", name, known));
-}
 
 PlanOptions plan_options(const InspectOptions& options) {
   PlanOptions plan;
@@ -28,20 +22,23 @@ PlanOptions plan_options(const InspectOptions& options) {
 }  // namespace
 
 void run_inspect(const InspectOptions& options) {
-  const Caps* caps = options.board.empty() ? nullptr : &board_named(options.board);
+  const std::optional<Board> board =
+      options.board.empty() ? std::nullopt : std::optional(open_board(options.board));
   const MappedFile file(options.input);
   const Model model = open_model(file);
   if (options.json) {
     nlohmann::json json = model_json(model);
-    if (caps != nullptr) {
-      json["plan"] = plan_json(model, make_plan(model, *caps, plan_options(options)).plan);
+    if (board) {
+      json["fit"] = fit_json(check_fit(model, *board), *board);
+      json["plan"] = plan_json(model, make_plan(model, board->caps, plan_options(options)).plan);
     }
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   fmt::print("{}", model_text(model));
-  if (caps == nullptr) return;
-  fmt::print("{}", plan_text(model, make_plan(model, *caps, plan_options(options)).plan));
+  if (!board) return;
+  fmt::print("{}\n{}", plan_text(model, make_plan(model, board->caps, plan_options(options)).plan),
+             fit_text(check_fit(model, *board), *board));
 }
 
 }  // namespace nbl::compiler

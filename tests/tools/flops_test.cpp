@@ -109,11 +109,11 @@ TEST(Flops, of_products_are_those_of_their_weights) {
     expect_products(*planned(board.caps, 7));
   }
   const test::AlignedBytes int8 = build(compiler::Activations::int8);
-  expect_products(*planned(*find_board("floor"), 7, int8));
+  expect_products(*planned(find_board("floor")->caps, 7, int8));
 }
 
 TEST(Flops, of_a_chain_are_those_of_the_ops_in_it) {
-  Caps caps = *find_board("floor");
+  Caps caps = find_board("floor")->caps;
   caps.cores = 20;
   caps.max_invocations = caps.max_workgroup_x = 1024;
   caps.max_shared_bytes = 49152;
@@ -126,16 +126,16 @@ TEST(Flops, of_a_chain_are_those_of_the_ops_in_it) {
 }
 
 TEST(Flops, of_a_weight_in_windows_are_counted_once) {
-  Caps caps = *find_board("floor");
+  Caps caps = find_board("floor")->caps;
   caps.dispatch_limit_us = 20;
   const auto p = planned(caps, 0);
-  const auto whole = planned(*find_board("floor"), 0);
+  const auto whole = planned(find_board("floor")->caps, 0);
   EXPECT_GT(p->decode.size(), whole->decode.size());
   expect_products(*p);
 }
 
 TEST(Flops, of_a_dispatch_that_leaves_at_once_are_none) {
-  const Caps* caps = find_board("h100");
+  const Caps* caps = &find_board("h100")->caps;
   ASSERT_NE(caps, nullptr);
   const auto p = planned(*caps, 0);
   uint32_t idle = 0;
@@ -151,7 +151,7 @@ TEST(Flops, of_attention_are_those_of_the_pairs_that_see_each_other) {
   const uint64_t kPair = 4ull * 8 * 64 * kSpec.layers;
   for (const char* const name : {"h100", "floor"}) {
     SCOPED_TRACE(name);
-    const Caps* caps = find_board(name);
+    const Caps* caps = &find_board(name)->caps;
     ASSERT_NE(caps, nullptr);
     const auto p = planned(*caps, 30);
     uint64_t decode = 0, prefill = 0;
@@ -175,7 +175,7 @@ TEST(Flops, of_all_that_works_are_known) {
 }
 
 TEST(Flops, of_dispatches_of_another_model_are_not_made_up) {
-  const auto p = planned(*find_board("floor"), 0);
+  const auto p = planned(find_board("floor")->caps, 0);
   TimedStep step(2);
   step[0].node = "no such node";
   step[0].bytes = step[1].bytes = 100;
