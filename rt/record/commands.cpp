@@ -101,8 +101,8 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
     fn.CmdDispatch(c.run, d.call.grid[0], d.call.grid[1], d.call.grid[2]);
     write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 2 * i + 2);
   }
-  // Rows of caches are read by the host where they are written.
-  if (c.end == VK_NULL_HANDLE) {
+  // The host reads rows of caches where this phase writes them; of a slide it reads nothing.
+  if (&c == &r.window) {
     barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
             VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
   }
