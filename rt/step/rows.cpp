@@ -24,9 +24,8 @@ Status run(const Stepper& s, const PhaseCommands& phase, uint32_t position, uint
   const DeviceBlock& block = s.recording->blocks[s.plan->io_step.block];
   NBL_TRY(flush_block(*s.device, block, error));
   const VkCommandBuffer buffers[] = {s.recording->begin, phase.run};
-  NBL_TRY(submit_and_wait(*s.device, buffers, s.recording->fence, s.timeout_ms,
-                          "moving rows of the caches", error));
-  return invalidate_block(*s.device, block, error);
+  return submit_and_wait(*s.device, buffers, s.recording->fence, s.timeout_ms,
+                         "moving rows of the caches", error);
 }
 
 // As many rows at a time as the window holds. One of `out` and `in` is null.
@@ -38,6 +37,7 @@ Status move_rows(const Stepper& s, uint32_t position, std::byte* out, const std:
     const uint32_t count = static_cast<uint32_t>(some / s.plan->row_bytes);
     if (in != nullptr) memcpy(window, in + done, some);
     NBL_TRY(run(s, s.recording->window, position, count, in != nullptr, error));
+    NBL_TRY(invalidate_block(*s.device, s.recording->blocks[s.plan->io_window.block], error));
     if (out != nullptr) memcpy(out + done, window, some);
     position += count;
     done += some;
