@@ -298,6 +298,9 @@ Status choose_memory(Plan* plan, Error* error) {
     heaps[heap] += block.bytes;
     total += block.bytes;
     plan->role_bytes[static_cast<size_t>(block.role)] += block.bytes;
+  }
+  // After all of them, so that the error says what would be enough.
+  for (uint32_t heap = 0; heap < plan->caps.memory_heap_count; ++heap) {
     if (heaps[heap] > plan->caps.memory_heap_bytes[heap]) {
       return fail(error, Code::device_memory_full, heap, "the model", heaps[heap],
                   plan->caps.memory_heap_bytes[heap]);
