@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include "compiler/passes/passes.h"
 #include "tests/support/fake_life.h"
+#include "tests/support/fake_models.h"
 
 namespace nbl::test {
 namespace {
@@ -39,53 +39,13 @@ std::vector<Device> devices() {
   return all;
 }
 
-struct Made {
-  const char* name;
-  AlignedBytes file;
-};
-
-const std::vector<Made>& models() {
-  const LlamaSpec tiny{.dim = 64,
-                       .layers = 2,
-                       .heads = 4,
-                       .kv_heads = 2,
-                       .head_dim = 16,
-                       .ffn = 96,
-                       .vocab = 400,
-                       .context = 64};
-  LlamaSpec wide = tiny;
-  wide.head_dim = 64;
-  wide.heads = 2;
-  wide.kv_heads = 1;
-  const auto make = [](const LlamaSpec& spec, const BuildOptions& options) {
-    return build_model(small_llama(spec), options);
-  };
-  static const std::vector<Made> all = [&] {
-    BuildOptions plain;
-    plain.passes.fuse = false;
-    BuildOptions int8;
-    int8.passes.activations = compiler::Activations::int8;
-    std::vector<Made> files;
-    files.push_back({"fused", make(tiny, {})});
-    files.push_back({"unfused", make(tiny, plain)});
-    files.push_back({"int8 activations", make(tiny, int8)});
-    files.push_back({"int8 caches", make(tiny, {.cache = DType::i8})});
-    files.push_back({"f32 caches", make(tiny, {.cache = DType::f32})});
-    files.push_back({"chunks of 40", make(tiny, {.prefill_chunk = 40})});
-    files.push_back({"no chunks", make(tiny, {.prefill_chunk = 1})});
-    files.push_back({"heads of 64", make(wide, {.prefill_chunk = 16})});
-    return files;
-  }();
-  return all;
-}
-
 TEST(FakeBoards, find_no_misuse_no_hazard_and_nothing_left) {
   constexpr uint32_t kFlags[] = {0, NBL_FLAG_FLOOR_KERNELS | NBL_FLAG_TIMESTAMPS,
                                  NBL_FLAG_STAGE_WEIGHTS | NBL_FLAG_GPU_KERNELS,
                                  NBL_FLAG_TEXTURE_WEIGHTS, NBL_FLAG_CHAIN | NBL_FLAG_TIMESTAMPS};
   uint32_t lives = 0;
   for (const Device& device : devices()) {
-    for (const Made& model : models()) {
+    for (const FakeModel& model : fake_models()) {
       for (const uint32_t flags : kFlags) {
         const std::string what =
             device.name + ", " + model.name + ", flags " + std::to_string(flags);

@@ -55,11 +55,17 @@ uint32_t mix_all(uint32_t hash, std::span<std::byte> bytes) {
   return hash;
 }
 
+// Tokens of the step; never more than it has room for, whatever its memory holds.
+uint32_t live(const Words& step) {
+  const size_t room = step.count() - std::min<size_t>(step.count(), STEP_TOKENS);
+  return std::min(step.get(STEP_TOKEN_COUNT), static_cast<uint32_t>(room));
+}
+
 // Of everything that a dispatch reads and does not write: caches that are written are no input.
 uint32_t mix_inputs(const Dispatch& d) {
   const Words step(d.bindings[0]);
   uint32_t hash = mix(step.get(STEP_INPUT_POS), step.get(STEP_TOKEN_COUNT));
-  for (uint32_t t = 0; t < step.get(STEP_TOKEN_COUNT); ++t)
+  for (uint32_t t = 0; t < live(step); ++t)
     hash = mix(hash, step.get(STEP_TOKENS + t));
   for (uint32_t i = 1; i < d.bindings.size(); ++i) {
     if ((d.reads & ~d.writes) >> i & 1u) hash = mix_all(hash, d.bindings[i]);
@@ -99,7 +105,7 @@ struct CacheShape {
 void write_rows(const CacheShape& shape, const Words& step, std::span<std::byte> cache,
                 uint32_t hash) {
   const Words words(cache);
-  for (uint32_t t = 0; t < step.get(STEP_TOKEN_COUNT); ++t) {
+  for (uint32_t t = 0; t < live(step); ++t) {
     const uint32_t position = step.get(STEP_INPUT_POS) + t;
     shape.for_row(position, [&](uint32_t at, uint32_t of_row) {
       words.set(at, mix(mix(hash, position), of_row));
@@ -110,7 +116,7 @@ void write_rows(const CacheShape& shape, const Words& step, std::span<std::byte>
 void move_rows_back(const CacheShape& shape, const Words& step, std::span<std::byte> cache,
                     uint32_t shift) {
   const Words words(cache);
-  for (uint32_t t = 0; t < step.get(STEP_TOKEN_COUNT); ++t) {
+  for (uint32_t t = 0; t < live(step); ++t) {
     const uint32_t position = step.get(STEP_INPUT_POS) + t;
     shape.for_row(position, [&](uint32_t at, uint32_t of_row) {
       const bool is_scale = shape.type == CACHE_I8 && of_row > ~shape.heads;
@@ -139,10 +145,11 @@ void rope_update_cache(const Dispatch& d) {
 
 // Rows of positions that live; those behind them may be of another text.
 uint32_t mix_cache(uint32_t hash, const Words& step, std::span<std::byte> cache) {
-  const uint32_t end = step.get(STEP_INPUT_POS) + step.get(STEP_TOKEN_COUNT);
   const Words words(cache);
+  const uint64_t end =
+      std::min<uint64_t>(uint64_t{step.get(STEP_INPUT_POS)} + live(step), words.count());
   // The first head's: it begins at word 0, whatever the type, with at least one word a position.
-  for (uint32_t i = 0; i < end; ++i)
+  for (size_t i = 0; i < end; ++i)
     hash = mix(hash, words.get(i));
   return hash;
 }
@@ -170,6 +177,7 @@ void cache_rows(const Dispatch& d) {
   const Words cache(d.bindings[1]);
   const Words window(d.bindings[2]);
   const uint32_t words = push.row_words + push.scales;
+  // As many as the window has room for: not those of a step.
   const uint32_t rows = std::min(step.get(STEP_TOKEN_COUNT), push.rows);
   for (uint32_t i = 0; i < rows * words; ++i) {
     const uint32_t t = i / words;
@@ -195,7 +203,7 @@ void argmax(const Dispatch& d) {
 void sample(const Dispatch& d) {
   const auto push = push_of<SamplePush>(d);
   const Words step(d.bindings[0]);
-  const uint32_t count = step.get(STEP_TOKEN_COUNT);
+  const uint32_t count = live(step);
   const uint32_t fed = step.get(STEP_TOKENS + count - 1);
   uint32_t next_count = 1;
   for (uint32_t i = 0; i < STEP_STOP_COUNT; ++i) {
