@@ -4,20 +4,23 @@
 
 #include <gtest/gtest.h>
 
+#include "rt/mem/pool.h"
+#include "rt/vk/device.h"
+#include "rt/vk/host_memory.h"
 #include "tests/support/fake_life.h"
 #include "tests/support/fake_models.h"
 
 namespace nbl::test {
 namespace {
 
-struct Device {
+struct NamedCaps {
   std::string name;
   Caps caps;
 };
 
 // The boards, and what none of them is.
-std::vector<Device> devices() {
-  std::vector<Device> all;
+std::vector<NamedCaps> devices() {
+  std::vector<NamedCaps> all;
   for (const Board& board : boards())
     all.push_back({board.name, board.caps});
   Caps apart = floor_caps();
@@ -39,12 +42,67 @@ std::vector<Device> devices() {
   return all;
 }
 
+// What the runtime finds out about a device is what the board's facts are, so that a plan made for
+// a board is the device's.
+TEST(FakeBoards, say_of_themselves_what_their_caps_are) {
+  for (const Board& board : boards()) {
+    const Caps& want = board.caps;
+    fake::FakeVulkan vulkan(want);
+    std::vector<std::byte> memory(1u << 20);
+    Pool pool;
+    pool.init(memory);
+    std::vector<VkExtensionProperties> scratch(kExtensionScratch);
+    Device device;
+    Error error;
+    const Status status = open_device(reinterpret_cast<PFN_vkGetInstanceProcAddr>(vulkan.entry()),
+                                      pool_callbacks(&pool), 0, scratch, &device, &error);
+    ASSERT_TRUE(status.ok()) << board.name;
+    const Caps& got = device.caps;
+    EXPECT_STREQ(got.name, want.name);
+    EXPECT_EQ(got.features, want.features) << board.name;
+    EXPECT_EQ(got.kind, want.kind) << board.name;
+    EXPECT_EQ(got.api_version, want.api_version) << board.name;
+    EXPECT_EQ(got.subgroup_size, want.subgroup_size) << board.name;
+    EXPECT_EQ(got.max_invocations, want.max_invocations) << board.name;
+    EXPECT_EQ(got.max_workgroup_x, want.max_workgroup_x) << board.name;
+    EXPECT_EQ(got.max_shared_bytes, want.max_shared_bytes) << board.name;
+    EXPECT_EQ(got.max_push_bytes, want.max_push_bytes) << board.name;
+    EXPECT_EQ(got.max_storage_buffers, want.max_storage_buffers) << board.name;
+    EXPECT_EQ(got.max_storage_range_bytes, want.max_storage_range_bytes) << board.name;
+    EXPECT_EQ(got.max_allocation_bytes, want.max_allocation_bytes) << board.name;
+    EXPECT_EQ(got.storage_align_bytes, want.storage_align_bytes) << board.name;
+    EXPECT_EQ(got.timestamp_bits, want.timestamp_bits) << board.name;
+    EXPECT_EQ(got.memory_type_count, want.memory_type_count) << board.name;
+    EXPECT_EQ(got.memory_types[0].flags, want.memory_types[0].flags) << board.name;
+    EXPECT_EQ(got.memory_heap_bytes[0], want.memory_heap_bytes[0]) << board.name;
+    EXPECT_EQ(got.max_image_dim, want.max_image_dim) << board.name;
+    close_device(&device);
+    EXPECT_EQ(vulkan.complaints(), std::vector<std::string>{}) << board.name;
+    EXPECT_EQ(vulkan.alive(), "") << board.name;
+  }
+}
+
+// A head that a slow device would take too long over is cut into windows of rows.
+TEST(FakeBoards, cut_a_long_head_into_windows) {
+  FakeLife life(*find_board("lavapipe"), long_head_model(), NBL_FLAG_GPU_KERNELS);
+  life.config.context = 512;
+  life.config.prefill_chunk = 512;
+  life.config.logits = NBL_LOGITS_ALL;
+  life.learn();
+  life.expect_clean("a long head");
+  FakeLife whole(*find_board("intel-n100"), long_head_model());
+  whole.config = life.config;
+  whole.config.get_instance_proc_addr = whole.vulkan.entry();
+  whole.learn();
+  EXPECT_GT(life.vulkan.barriers(), whole.vulkan.barriers());
+}
+
 TEST(FakeBoards, find_no_misuse_no_hazard_and_nothing_left) {
   constexpr uint32_t kFlags[] = {0, NBL_FLAG_FLOOR_KERNELS | NBL_FLAG_TIMESTAMPS,
                                  NBL_FLAG_STAGE_WEIGHTS | NBL_FLAG_GPU_KERNELS,
                                  NBL_FLAG_TEXTURE_WEIGHTS, NBL_FLAG_CHAIN | NBL_FLAG_TIMESTAMPS};
   uint32_t lives = 0;
-  for (const Device& device : devices()) {
+  for (const NamedCaps& device : devices()) {
     for (const FakeModel& model : fake_models()) {
       for (const uint32_t flags : kFlags) {
         const std::string what =

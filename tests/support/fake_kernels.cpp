@@ -209,7 +209,10 @@ void sample(const Dispatch& d) {
   for (uint32_t i = 0; i < STEP_STOP_COUNT; ++i) {
     if (step.get(STEP_STOPS + i) == fed) next_count = 0;
   }
-  const uint32_t token = mix(mix_all(mix_inputs(d), d.bindings[2]), 1) % push.vocab;
+  uint32_t hash = mix_all(mix_inputs(d), d.bindings[2]);
+  for (uint32_t i = 0; i < 2 * std::min<uint32_t>(step.get(STEP_BIAS_COUNT), STEP_MOST_BIAS); ++i)
+    hash = mix(hash, step.get(STEP_BIAS + i));
+  const uint32_t token = mix(hash, step.get(STEP_REPEAT_PENALTY)) % push.vocab;
   const uint32_t position = step.get(STEP_INPUT_POS);
   Words(d.bindings[3]).set(step.get(STEP_OUT_INDEX), token);
   step.set(STEP_RECENT + position % STEP_MOST_WINDOW, step.get(STEP_TOKENS));

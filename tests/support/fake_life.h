@@ -105,7 +105,13 @@ class FakeLife {
   nbl_status story(nbl_engine* engine, nbl_error* error) {
     const uint32_t prompt[] = {1, 300, 17, 5, 220, 9, 31, 44, 2, 199, 12};
     step = "nbl_evaluate";
-    nbl_status status = nbl_evaluate(engine, prompt, std::size(prompt), error);
+    // Words in host memory that steps read and no step writes.
+    const nbl_logit_bias biases[] = {{3, 1.0f}, {5, -2.0f}};
+    nbl_sampling sampling = {};
+    sampling.repeat_penalty = 1.1f;
+    nbl_status status = nbl_set_logit_bias(engine, biases, 2, error);
+    if (status == 0) status = nbl_set_sampling(engine, &sampling, error);
+    if (status == 0) status = nbl_evaluate(engine, prompt, std::size(prompt), error);
     if (status == 0) status = generate(engine, 0, kFirst, error);
     if (status != 0) return status;
     step = "nbl_save_state";

@@ -49,6 +49,20 @@ inline const std::vector<FakeModel>& fake_models() {
   return all;
 }
 
+// Its head of 5000 rows is more than a CPU gets through in the time of a dispatch.
+inline const AlignedBytes& long_head_model() {
+  static const AlignedBytes file = build_model(small_llama({.dim = 128,
+                                                            .layers = 1,
+                                                            .heads = 2,
+                                                            .kv_heads = 1,
+                                                            .head_dim = 64,
+                                                            .ffn = 96,
+                                                            .vocab = 5000,
+                                                            .context = 512}),
+                                               {.context = 512, .prefill_chunk = 512});
+  return file;
+}
+
 inline const FakeModel& fake_model(std::string_view name) {
   for (const FakeModel& model : fake_models()) {
     if (name == model.name) return model;
