@@ -53,6 +53,10 @@ bool fits_lanes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
   return shared_bytes(caps, shape, lanes) <= caps.max_shared_bytes;
 }
 
+VariantId variant_of(const Caps& caps) {
+  return shuffles(caps) ? VariantId::chain_shuffle : VariantId::chain_floor;
+}
+
 // As few as a chain may have.
 uint32_t least_lanes(const Caps& caps) {
   return shuffles(caps) ? kLanes / 2 : kFloorLanes;
@@ -184,6 +188,7 @@ void write_attention(const Caps& caps, const KernelCall& call, Places places,
 }  // namespace
 
 bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape) {
+  if (!is_linked(variant_of(caps))) return false;
   ChainShape wider = *shape;
   const bool takes = is_attention(call) ? join_attention(call, &wider) : join_linear(call, &wider);
   if (!takes || !fits_lanes(caps, wider, least_lanes(caps))) return false;
@@ -213,8 +218,7 @@ void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelC
 KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
                       uint32_t sync) {
   KernelCall call;
-  call.variant =
-      static_cast<uint16_t>(shuffles(caps) ? VariantId::chain_shuffle : VariantId::chain_floor);
+  call.variant = static_cast<uint16_t>(variant_of(caps));
   call.spec_count = 7;
   call.spec[0] = shape.lanes;
   call.spec[1] = pool_of(caps, shape, shape.lanes);

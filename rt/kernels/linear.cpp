@@ -172,8 +172,7 @@ Status call_tile(const Caps& caps, const LinearArgs& args, KernelCall* call, Err
   const uint32_t local = (caps.features & kScalarLoads) != 0 ? one : 64;
   const Variant& variant = kVariants[static_cast<uint32_t>(tile.variant)];
   if (!fits(variant, caps, local, 0)) {
-    return fail(error, Code::device_limit, static_cast<uint32_t>(tile.variant), variant.name, local,
-                min_of(caps.max_invocations, caps.max_workgroup_x));
+    return does_not_fit(static_cast<uint32_t>(tile.variant), caps, local, error);
   }
   const uint32_t token_tiles = args.last_row ? 1 : div_up(args.tokens, tile.tokens);
   if (token_tiles > caps.max_grid[2]) {

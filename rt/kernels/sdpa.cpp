@@ -106,8 +106,7 @@ Status call_sdpa(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error
   KernelCall made;
   made.variant = static_cast<uint16_t>(tile.variant);
   if (!fits(kVariants[made.variant], caps, tile.local, 0)) {
-    return fail(error, Code::device_limit, made.variant, kVariants[made.variant].name, tile.local,
-                caps.max_invocations);
+    return does_not_fit(made.variant, caps, tile.local, error);
   }
   if (tile.queries == kMatrixQueries) {
     made.spec_count = 1;

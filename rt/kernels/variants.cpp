@@ -7,7 +7,6 @@ namespace nbl {
 constexpr Variant kVariants[kVariantCount] = {
 #define NBL_VARIANT(family_, how, source, needs_, flags)                          \
   {.name = #family_ "_" #how,                                                     \
-   .words = spirv::family_##_##how,                                               \
    .word_bytes = 4 * spirv::facts_##family_##_##how.word_count,                   \
    .needs = needs_,                                                               \
    .crc32 = spirv::facts_##family_##_##how.crc32,                                 \
@@ -69,9 +68,17 @@ static_assert(table_is_sound());
 
 bool fits(const Variant& variant, const Caps& caps, uint32_t invocations, uint32_t shared_bytes) {
   const uint32_t shared = shared_bytes == 0 ? variant.shared_bytes : shared_bytes;
-  return (variant.needs & ~caps.features) == 0 && invocations <= caps.max_invocations &&
-         invocations <= caps.max_workgroup_x && shared <= caps.max_shared_bytes &&
-         variant.bindings <= caps.max_storage_buffers && variant.push_bytes <= caps.max_push_bytes;
+  return kVariantWords[&variant - kVariants] != nullptr && (variant.needs & ~caps.features) == 0 &&
+         invocations <= caps.max_invocations && invocations <= caps.max_workgroup_x &&
+         shared <= caps.max_shared_bytes && variant.bindings <= caps.max_storage_buffers &&
+         variant.push_bytes <= caps.max_push_bytes;
+}
+
+Status does_not_fit(uint32_t variant, const Caps& caps, uint32_t invocations, Error* error) {
+  const char* const name = kVariants[variant].name;
+  if (kVariantWords[variant] == nullptr) return fail(error, Code::kernel_not_linked, variant, name);
+  return fail(error, Code::device_limit, variant, name, invocations,
+              min_of(caps.max_invocations, caps.max_workgroup_x));
 }
 
 Status pick(Family family, const Caps& caps, uint32_t invocations, uint32_t shared_bytes,
@@ -85,8 +92,7 @@ Status pick(Family family, const Caps& caps, uint32_t invocations, uint32_t shar
       return {};
     }
   }
-  return fail(error, Code::device_limit, last, kVariants[last].name, invocations,
-              min_of(caps.max_invocations, caps.max_workgroup_x));
+  return does_not_fit(last, caps, invocations, error);
 }
 
 }  // namespace nbl

@@ -52,7 +52,6 @@ struct VariantFacts {
 
 struct Variant {
   const char* name;  // "<family>_<how>"
-  const uint32_t* words;
   uint32_t word_bytes;
   uint32_t needs;  // Feature
   uint32_t crc32;  // of the words
@@ -81,15 +80,27 @@ inline constexpr uint32_t kVariantCount = 0
 
 extern const Variant kVariants[kVariantCount];
 
-// True where the device has the variant's features and room for one workgroup of it.
+// The words of each row. Apart from kVariants, in an object file of its own: an image that defines
+// this table itself, null for what it does not want (nibblec compile --emit-kernels), links only
+// the words that it names.
+extern const uint32_t* const kVariantWords[kVariantCount];
+
+inline bool is_linked(VariantId id) {
+  return kVariantWords[static_cast<uint32_t>(id)] != nullptr;
+}
+
+// True where the variant is linked, the device has its features, and room for one workgroup of it.
 //
 // Units  shared_bytes: what the specialised kernel takes; 0 = the variant's default.
 bool fits(const Variant& variant, const Caps& caps, uint32_t invocations, uint32_t shared_bytes);
 
+// Why fits() said no. Errors  kernel_not_linked; device_limit, with the invocations.
+Status does_not_fit(uint32_t variant, const Caps& caps, uint32_t invocations, Error* error);
+
 // The first variant of the family that fits a workgroup of `invocations` and whose sampled images
 // are the bindings in the mask `images`.
 //
-// Errors  device_limit (name = the family's floor variant): not even the floor fits.
+// Errors  does_not_fit() of the family's floor variant: not even that one fits.
 Status pick(Family family, const Caps& caps, uint32_t invocations, uint32_t shared_bytes,
             uint16_t* variant, Error* error, uint32_t images = 0);
 

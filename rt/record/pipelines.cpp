@@ -82,7 +82,7 @@ Status make_pipeline(const Device& device, const KernelCall& call, VkPipelineLay
   VkShaderModuleCreateInfo module_info{};
   module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   module_info.codeSize = variant.word_bytes;
-  module_info.pCode = variant.words;
+  module_info.pCode = kVariantWords[call.variant];
   VkShaderModule module = VK_NULL_HANDLE;
   NBL_VK(device, error, CreateShaderModule, device.device, &module_info, &device.host, &module);
 

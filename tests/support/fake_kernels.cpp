@@ -233,8 +233,8 @@ void other(const Dispatch& d) {
 }  // namespace
 
 const Variant* variant_of(const Dispatch& dispatch) {
-  for (const Variant& variant : kVariants) {
-    if (variant.words == dispatch.words) return &variant;
+  for (uint32_t i = 0; i < kVariantCount; ++i) {
+    if (kVariantWords[i] == dispatch.words) return &kVariants[i];
   }
   return nullptr;
 }

@@ -198,7 +198,7 @@ Pipeline Device::create_pipeline(const KernelCall& call) {
   check(vk.CreatePipelineLayout(device, &layout, nullptr, &out.layout), "pipeline layout");
   auto module = chained<VkShaderModuleCreateInfo>(VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO);
   module.codeSize = variant.word_bytes;
-  module.pCode = variant.words;
+  module.pCode = kVariantWords[call.variant];
   VkShaderModule shader = nullptr;
   check(vk.CreateShaderModule(device, &module, nullptr, &shader), "vkCreateShaderModule");
   std::vector<VkSpecializationMapEntry> entries;
