@@ -3,7 +3,7 @@
 // stand-in. What it is for is telling: each misuse of Vulkan, each hazard and each object that is
 // left over is a sentence in complaints().
 //
-//   fake::FakeVulkan vulkan(*find_board("rpi5"));
+//   fake::FakeVulkan vulkan(find_board("rpi5")->caps);
 //   config.get_instance_proc_addr = vulkan.entry();
 //   ...
 //   EXPECT_EQ(vulkan.complaints(), std::vector<std::string>{});

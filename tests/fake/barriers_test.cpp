@@ -18,7 +18,7 @@ struct Count {
 void expect_every_barrier_is_needed(const FakeModel& model, const char* board, uint32_t flags,
                                     Count* count) {
   const std::string what = std::string(board) + ", " + model.name;
-  FakeLife life(*find_board(board), model.file, flags);
+  FakeLife life(find_board(board)->caps, model.file, flags);
   life.learn();
   life.expect_clean(what);
   const uint32_t barriers = life.vulkan.barriers();

@@ -33,7 +33,7 @@ std::vector<NamedCaps> devices() {
   apart.memory_types[1] = {kHostVisible, 1};
   apart.memory_types[2] = {kHostVisible | kHostCached, 1};
   all.push_back({"separate heaps, not coherent", apart});
-  Caps chains = *find_board("h100");
+  Caps chains = find_board("h100")->caps;
   chains.cores = 132;
   all.push_back({"work-groups side by side", chains});
   Caps matrices = chains;
@@ -84,13 +84,13 @@ TEST(FakeBoards, say_of_themselves_what_their_caps_are) {
 
 // A head that a slow device would take too long over is cut into windows of rows.
 TEST(FakeBoards, cut_a_long_head_into_windows) {
-  FakeLife life(*find_board("lavapipe"), long_head_model(), NBL_FLAG_GPU_KERNELS);
+  FakeLife life(find_board("lavapipe")->caps, long_head_model(), NBL_FLAG_GPU_KERNELS);
   life.config.context = 512;
   life.config.prefill_chunk = 512;
   life.config.logits = NBL_LOGITS_ALL;
   life.learn();
   life.expect_clean("a long head");
-  FakeLife whole(*find_board("intel-n100"), long_head_model());
+  FakeLife whole(find_board("intel-n100")->caps, long_head_model());
   whole.config = life.config;
   whole.config.get_instance_proc_addr = whole.vulkan.entry();
   whole.learn();

@@ -117,15 +117,15 @@ class Matrix {
 };
 
 TEST(FakeFailures, of_every_call_with_every_result_are_survived) {
-  Matrix("timed", *find_board("rpi5"), fake_model("fused"), NBL_FLAG_TIMESTAMPS).run();
+  Matrix("timed", find_board("rpi5")->caps, fake_model("fused"), NBL_FLAG_TIMESTAMPS).run();
 }
 
 TEST(FakeFailures, while_staging_into_images_are_survived) {
-  Matrix("images", *find_board("adreno-740"), fake_model("int8 caches"), 0).run();
+  Matrix("images", find_board("adreno-740")->caps, fake_model("int8 caches"), 0).run();
 }
 
 TEST(FakeFailures, of_an_import_end_in_a_copy) {
-  Matrix("imported", *find_board("intel-n100"), fake_model("fused"), 0).run();
+  Matrix("imported", find_board("intel-n100")->caps, fake_model("fused"), 0).run();
 }
 
 TEST(FakeFailures, without_coherent_memory_are_survived) {
@@ -138,13 +138,13 @@ TEST(FakeFailures, without_coherent_memory_are_survived) {
 }
 
 TEST(FakeFailures, of_a_chain_are_survived) {
-  Caps caps = *find_board("h100");
+  Caps caps = find_board("h100")->caps;
   caps.cores = 132;
   Matrix("chains", caps, fake_model("heads of 64"), 0).run();
 }
 
 TEST(FakeFailures, of_nbl_memory_needed_leave_nothing) {
-  FakeLife life(*find_board("adreno-740"), fake_model("fused").file);
+  FakeLife life(find_board("adreno-740")->caps, fake_model("fused").file);
   life.learn();
   life.vulkan.forget();
   nbl_error error = {};
@@ -164,7 +164,7 @@ TEST(FakeFailures, of_nbl_memory_needed_leave_nothing) {
 }
 
 TEST(FakeFailures, to_find_a_function_name_it) {
-  FakeLife life(*find_board("rpi5"), fake_model("fused").file);
+  FakeLife life(find_board("rpi5")->caps, fake_model("fused").file);
   life.learn();
   for (const std::string name : kFunctionsNeeded) {
     // Without these, what was made before them cannot be unmade: Vulkan promises them.

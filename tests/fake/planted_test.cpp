@@ -37,7 +37,7 @@ class Planted : public testing::Test {
   }
 
   static Caps caps() {
-    Caps caps = *find_board("floor");
+    Caps caps = find_board("floor")->caps;
     caps.memory_types[0].flags = kDeviceLocal | kHostVisible;
     return caps;
   }

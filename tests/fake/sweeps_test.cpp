@@ -23,7 +23,7 @@ std::vector<uint64_t> sizes_below(uint64_t most, uint64_t steps) {
 
 class Sweep : public testing::Test {
  protected:
-  Sweep() : life_(*find_board("rpi5"), fake_model("fused").file, NBL_FLAG_TIMESTAMPS) {}
+  Sweep() : life_(find_board("rpi5")->caps, fake_model("fused").file, NBL_FLAG_TIMESTAMPS) {}
 
   void SetUp() override {
     life_.learn();
@@ -144,7 +144,7 @@ TEST_F(Sweep, of_limits_to_device_memory_says_what_is_needed) {
 
 // The heap itself is that small, and says so.
 TEST(HeapSweep, of_heaps_refuses_the_plan_with_what_is_needed) {
-  Caps caps = *find_board("rpi5");
+  Caps caps = find_board("rpi5")->caps;
   FakeLife roomy(caps, fake_model("fused").file);
   roomy.learn();
   const uint64_t needed = roomy.memory.device_bytes;
@@ -170,7 +170,7 @@ TEST(HeapSweep, of_heaps_refuses_the_plan_with_what_is_needed) {
 
 // With weights on their way through the window, that is device memory too while nbl_open() lasts.
 TEST(HeapSweep, counts_the_staging_window_on_top) {
-  FakeLife life(*find_board("rpi5"), fake_model("fused").file, NBL_FLAG_STAGE_WEIGHTS);
+  FakeLife life(find_board("rpi5")->caps, fake_model("fused").file, NBL_FLAG_STAGE_WEIGHTS);
   life.learn();
   EXPECT_GT(life.memory.staging_bytes, 0u);
   EXPECT_EQ(life.vulkan.peak_device_bytes(), life.memory.device_bytes + life.memory.staging_bytes);

@@ -10,7 +10,7 @@ namespace nbl::test {
 namespace {
 
 Caps one_heap(uint32_t flags, uint32_t atom_bytes) {
-  Caps caps = *find_board("floor");
+  Caps caps = find_board("floor")->caps;
   caps.memory_types[0].flags = flags;
   caps.noncoherent_atom_bytes = atom_bytes;
   return caps;
