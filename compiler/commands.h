@@ -22,13 +22,31 @@ struct CompileTarget {
   bool chunk_is_given = false;  // the user's prefill chunk, not to be made smaller for the board
 };
 
+// What to write beside the model for an image that it is linked into; empty = not.
+struct ImageParts {
+  std::filesystem::path object = {};
+  std::filesystem::path config = {};   // needs a board
+  std::filesystem::path kernels = {};  // needs a board
+  std::string symbol = "nibble_model";
+  std::string machine = {};  // of the object; empty: the board's, or this machine's
+};
+
+// Before the work: that the options go together. Errors  CompileError.
+void check_image_parts(const CompileTarget& target, const ImageParts& parts);
+
+// Writes them for a model that is written, and tells what they save.
+//
+// Errors  CompileError.
+void write_image_parts(const std::filesystem::path& model, const CompileTarget& target,
+                       const ImageParts& parts);
+
 // Writes the model; progress goes to stderr where that is a terminal.
 //
 // Errors  as compile(); CompileError where the model does not fit the board: the output file is
 // then
 //         as it was.
 void run_compile(CompileOptions options, const CompileTarget& target = {},
-                 const CompilePrint& print = {});
+                 const ImageParts& parts = {}, const CompilePrint& print = {});
 
 struct InspectOptions {
   std::filesystem::path input;

@@ -39,6 +39,9 @@ const char* const kExamples =
     "      How the model chats, where its chat template does not tell.\n"
     "  nibblec compile model.gguf -o model.nbl --board rpi5\n"
     "      Checked against a Raspberry Pi 5: memory, bindings, watchdog, and how fast it will be.\n"
+    "  nibblec compile model.gguf -o model.nbl --board rpi5 --emit-object model.o \\\n"
+    "          --emit-config model_config.h --emit-kernels model_kernels.cpp\n"
+    "      What a firmware image links: the model, its sizes, and only the kernels it needs.\n"
     "  nibblec inspect model.nbl --board rpi5\n"
     "      What is in a model, and what memory and kernels a Raspberry Pi 5 will use.\n"
     "  nibblec prefix model.nbl -o assistant.nbl --file system_prompt.txt\n"
@@ -158,8 +161,29 @@ void read_inputs(const std::string& text, CompileOptions* options) {
   }
 }
 
-void add_compile(CLI::App* app, CompileOptions* options, CompileTarget* target, CompilePrint* print,
-                 bool* no_fuse) {
+void add_image_parts(CLI::App* app, ImageParts* parts) {
+  app->add_option("--emit-object", parts->object,
+                  "Also write the model as an object file to link into an image")
+      ->type_name("FILE.o");
+  app->add_option("--emit-symbol", parts->symbol,
+                  "Name of the model in the object; NAME_end and NAME_bytes come with it")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app->add_option("--machine", parts->machine,
+                  "Machine of the object: x86_64, aarch64, armv7 or riscv64; the board's, or this "
+                  "one, unless given")
+      ->type_name("NAME");
+  app->add_option("--emit-config", parts->config,
+                  "Also write a C header with the sizes of arena and device memory on the board")
+      ->type_name("FILE.h");
+  app->add_option("--emit-kernels", parts->kernels,
+                  "Also write a C++ source by which an image links only the kernels that the model "
+                  "needs on the board")
+      ->type_name("FILE.cpp");
+}
+
+void add_compile(CLI::App* app, CompileOptions* options, CompileTarget* target, ImageParts* parts,
+                 CompilePrint* print, bool* no_fuse) {
   app->add_option("input", options->input,
                   "Checkpoint: model folder of Hugging Face, GGUF, .pt2 of torch.export.save, or "
                   "llama2.c")
@@ -216,6 +240,7 @@ void add_compile(CLI::App* app, CompileOptions* options, CompileTarget* target, 
          "Which inputs of an exported program the token ids and the position are, where it does "
          "not show: tokens=NAME,position=NAME")
       ->type_name("NAMES");
+  add_image_parts(app, parts);
   add_activations(app, &options->passes.activations);
   add_bits(app, &options->passes.head_bits, &options->passes.keep);
   add_quantizer(app, &options->quantizer, &options->calibrate);
@@ -289,6 +314,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   CompileOptions compile_options;
   CompileTarget compile_target;
+  ImageParts image_parts;
   CompilePrint compile_print;
   InspectOptions inspect_options;
   PerplexityOptions perplexity_options;
@@ -305,7 +331,7 @@ int run(int argc, char** argv) {
       app.add_subcommand("prefix", "Put a text in front of whatever a model will be given");
   add_prefix(prefix, &prefix_options);
   add_tokenize(tokenize, &tokenize_options);
-  add_compile(compile, &compile_options, &compile_target, &compile_print, &no_fuse);
+  add_compile(compile, &compile_options, &compile_target, &image_parts, &compile_print, &no_fuse);
   add_inspect(inspect, &inspect_options);
   add_perplexity(perplexity, &perplexity_options);
   try {
@@ -316,7 +342,7 @@ int run(int argc, char** argv) {
     return kFailure;
   }
   compile_options.passes.fuse = !no_fuse;
-  if (compile->parsed()) run_compile(compile_options, compile_target, compile_print);
+  if (compile->parsed()) run_compile(compile_options, compile_target, image_parts, compile_print);
   if (inspect->parsed()) run_inspect(inspect_options);
   if (perplexity->parsed()) run_perplexity(perplexity_options);
   if (tokenize->parsed()) run_tokenize(tokenize_options);

@@ -142,7 +142,9 @@ class ForBoard {
 
 }  // namespace
 
-void run_compile(CompileOptions options, const CompileTarget& target, const CompilePrint& print) {
+void run_compile(CompileOptions options, const CompileTarget& target, const ImageParts& parts,
+                 const CompilePrint& print) {
+  check_image_parts(target, parts);
   ForBoard for_board(target, &options);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   if (terminal) options.progress = draw_bar;
@@ -155,6 +157,7 @@ void run_compile(CompileOptions options, const CompileTarget& target, const Comp
       fmt::print(stderr, "nibblec: note: {}\n", note);
     print_report(options, for_board.output(), report);
     for_board.settle();
+    write_image_parts(for_board.output(), target, parts);
     if (print.matrices) print_matrices(report.emitted);
     if (print.evaluated.empty()) return;
     fmt::print("\n");

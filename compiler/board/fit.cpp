@@ -227,7 +227,21 @@ void check_memory(const Model& model, const Board& board, const FitRequest& requ
   suggest_smaller_weights(model, over, fit);
 }
 
+void check_arena(const Model& model, const Board& board, const FitRequest& request, Fit* fit) {
+  EngineSizes sizes = sizes_of(*fit);
+  sizes.logits = static_cast<uint32_t>(request.logits);
+  fit->host_bytes = memory_on(model, board, sizes).host_bytes;
+  if (fit->host_bytes <= board.budget.host_arena_bytes) return;
+  fit->problems.push_back(
+      fmt::format("host memory: an arena of {:.1f} MiB, the board's budget is {:.1f} MiB",
+                  mib(fit->host_bytes), mib(board.budget.host_arena_bytes)));
+}
+
 }  // namespace
+
+EngineSizes sizes_of(const Fit& fit) {
+  return {fit.context, fit.prefill_chunk, fit.max_burst};
+}
 
 Fit check_fit(const Model& model, const Board& board, const FitRequest& request) {
   Fit fit;
@@ -238,6 +252,7 @@ Fit check_fit(const Model& model, const Board& board, const FitRequest& request)
     if (!try_plan(model, board, request, chunk, &fit)) return fit;
   }
   fit.max_burst = burst_within(fit, board);
+  check_arena(model, board, request, &fit);
   check_memory(model, board, request, &fit);
   check_watchdog(board, &fit);
   return fit;

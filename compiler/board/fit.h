@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "boards/boards.h"
+#include "compiler/board/memory_on.h"
 #include "rt/model/model.h"
 #include "rt/plan.h"
 
@@ -27,6 +28,7 @@ struct Fit {
   bool planned = false;               // the rest is known
   uint64_t role_bytes[kBlockRoleCount] = {};
   uint64_t device_bytes = 0;
+  uint64_t host_bytes = 0;        // the arena, with a pool of the default size for the driver
   uint32_t windowed_weights = 0;  // cut for the largest binding
   uint32_t context = 0;
   uint32_t prefill_chunk = 0;
@@ -41,6 +43,8 @@ struct Fit {
 // A chunk or a burst whose submit would outlast the watchdog is halved until it does not; half of
 // the watchdog's time is kept for estimates that are wrong by two.
 Fit check_fit(const Model& model, const Board& board, const FitRequest& request = {});
+
+EngineSizes sizes_of(const Fit& fit);
 
 std::string fit_text(const Fit& fit, const Board& board);
 nlohmann::json fit_json(const Fit& fit, const Board& board);

@@ -26,6 +26,9 @@ std::string fit_text(const Fit& fit, const Board& board) {
     out += fmt::format("  {:<18} {}\n", name, value);
   };
   if (fit.planned) {
+    row("host arena",
+        fmt::format("{:.1f} MiB of {:.0f}", static_cast<double>(fit.host_bytes) / kMiB,
+                    static_cast<double>(board.budget.host_arena_bytes) / kMiB));
     row("device memory",
         fmt::format("{:.1f} MiB of {:.0f}", static_cast<double>(fit.device_bytes) / kMiB,
                     static_cast<double>(board.budget.device_memory_bytes) / kMiB));
@@ -59,6 +62,7 @@ nlohmann::json fit_json(const Fit& fit, const Board& board) {
                          {"problems", fit.problems},
                          {"remedies", fit.remedies}};
   if (!fit.planned) return json;
+  json["host_bytes"] = fit.host_bytes;
   json["device_bytes"] = fit.device_bytes;
   json["budget_bytes"] = board.budget.device_memory_bytes;
   json["context"] = fit.context;

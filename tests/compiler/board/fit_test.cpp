@@ -99,6 +99,8 @@ TEST(Fit, names_what_takes_too_much_memory_and_what_would_help) {
   ASSERT_TRUE(has(fit.remedies, "--context 256 comes to")) << all(fit.remedies);
   EXPECT_TRUE(check_fit(model, board, {.context = 256}).problems.empty());
   EXPECT_EQ(fit_json(fit, board)["fits"], false);
+  board.budget.host_arena_bytes = 1 << 20;
+  EXPECT_TRUE(has(check_fit(model, board).problems, "host memory: an arena of "));
   board.budget.device_memory_bytes = 1000;
   EXPECT_TRUE(has(check_fit(model, board).remedies, "a model with fewer parameters"));
 }
