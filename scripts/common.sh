@@ -1,11 +1,19 @@
 # Sourced by the scripts beside it.
 
-# Runs a command and shows its output only where it fails.
+# The lines that tell what went wrong in a build or a test run.
+failures_in() {
+  grep -aE '^[[:space:]]*[0-9]+ - .*[(][^)]*[)]$|: (fatal )?error: |^FAILED: |ERROR: AddressSanitizer' "$1" |
+    grep -av '[(]Skipped[)]$' | cut -c 1-300 | tail -n 20 || true
+}
+
+# Runs a command and shows its output only where it fails. Where failed_log names a file, what went
+# wrong is added to it.
 quietly() {
   local log
   log=$(mktemp)
   if ! "$@" >"$log" 2>&1; then
     tail -n 200 "$log" >&2
+    [[ -z ${failed_log:-} ]] || failures_in "$log" >>"$failed_log"
     echo "failed: $*" >&2
     rm -f "$log"
     return 1
