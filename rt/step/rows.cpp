@@ -73,7 +73,8 @@ Status slide(const Stepper& s, Sequence* sequence, Error* error) {
   const uint32_t shift = s.plan->shift;
   const uint32_t end = sequence->position - shift;
   // A step's rows come from behind all that it writes, and are what the one before has left alone.
-  for (uint32_t at = s.plan->options.sinks; at < end; at += s.plan->slide.tokens) {
+  const bool has_rows = !s.plan->slide.dispatches.empty();
+  for (uint32_t at = s.plan->options.sinks; has_rows && at < end; at += s.plan->slide.tokens) {
     const uint32_t count = min_of(s.plan->slide.tokens, end - at);
     NBL_TRY(run(s, s.recording->slide, at, count, false, error));
   }
