@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "boards/fake/command.h"
 #include "boards/fake/fake_vulkan.h"
 #include "boards/fake/hazards.h"
-#include "boards/fake/objects.h"
 
 namespace nbl::fake {
 

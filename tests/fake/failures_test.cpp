@@ -124,6 +124,10 @@ TEST(FakeFailures, while_staging_into_images_are_survived) {
   Matrix("images", find_board("adreno-740")->caps, fake_model("int8 caches"), 0).run();
 }
 
+TEST(FakeFailures, while_a_prefix_is_copied_are_survived) {
+  Matrix("prefix", *find_board("mali-g610"), fake_model("prefix"), 0).run();
+}
+
 TEST(FakeFailures, of_an_import_end_in_a_copy) {
   Matrix("imported", find_board("intel-n100")->caps, fake_model("fused"), 0).run();
 }

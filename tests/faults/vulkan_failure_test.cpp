@@ -1,5 +1,6 @@
 // Could break: a Vulkan call that fails is not looked at, leaks what was made before it, leaves an
-// engine that goes on with garbage, or one that cannot be closed and opened again.
+// engine that goes on with garbage, or one that cannot be closed and opened again. tests/fake has
+// every call with every result; here a sample of them meets a real driver.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -15,6 +16,8 @@ using Tokens = std::vector<uint32_t>;
 
 constexpr VkResult kResults[] = {VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_DEVICE_LOST,
                                  VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_INITIALIZATION_FAILED};
+
+constexpr uint64_t kStride = 5;  // coprime to the number of results, so that all of them come
 
 // Keeps the pipeline cache hooks in use; nothing is kept.
 size_t load_nothing(void*, void*, size_t) {
@@ -101,7 +104,6 @@ class VulkanFailure : public testing::Test {
     FailingVulkan::fail(k, result);
     const nbl_status status = run(&tokens, &error);
     const std::string failed = FailingVulkan::failed();
-    read_queries_ += failed == "vkGetQueryPoolResults" ? 1 : 0;
     EXPECT_NE(failed, "") << k;
     EXPECT_EQ(FailingVulkan::alive(), "") << k << " " << failed << " " << result;
     if (status == 0) {
@@ -128,26 +130,17 @@ class VulkanFailure : public testing::Test {
   Tokens expected_;
   uint64_t calls_ = 0;
   bool opened_ = false;
-  uint32_t read_queries_ = 0;  // calls that read queries and were made to fail
 };
 
 bool only_idle(const std::string& call) {
   return call == "vkDeviceWaitIdle";
 }
 
-TEST_F(VulkanFailure, of_every_call_ends_in_its_name_and_leaks_nothing) {
+TEST_F(VulkanFailure, of_a_call_ends_in_its_name_and_leaks_nothing) {
   prepare(NBL_FLAG_NO_IMPORT);
-  for (uint64_t k = 1; k <= calls_; ++k) {
+  for (uint64_t k = 1; k <= calls_; k += kStride) {
     fail_call(k, kResults[k % std::size(kResults)], only_idle);
-    if (k % 16 == 0) expect_a_second_life(k);
-  }
-}
-
-TEST_F(VulkanFailure, of_every_kind_is_told_apart) {
-  prepare(NBL_FLAG_NO_IMPORT);
-  for (uint64_t k = 1; k <= calls_; k += 7) {
-    for (const VkResult result : kResults)
-      fail_call(k, result, only_idle);
+    if (k % 16 == 1) expect_a_second_life(k);
   }
 }
 
@@ -156,28 +149,19 @@ TEST_F(VulkanFailure, while_staging_with_timestamps_and_a_cache) {
   config_.cache_store = store_nothing;
   config_.staging_bytes = 4096;
   prepare(NBL_FLAG_NO_IMPORT | NBL_FLAG_STAGE_WEIGHTS | NBL_FLAG_TIMESTAMPS);
-  for (uint64_t k = 1; k <= calls_; k += 2) {
-    fail_call(k, kResults[k / 2 % std::size(kResults)], [](const std::string& call) {
+  for (uint64_t k = 1; k <= calls_; k += kStride) {
+    fail_call(k, kResults[k % std::size(kResults)], [](const std::string& call) {
       return only_idle(call) || call == "vkGetPipelineCacheData";
     });
   }
   expect_a_second_life(calls_);
 }
 
-TEST_F(VulkanFailure, while_every_dispatch_is_timed) {
-  prepare(NBL_FLAG_NO_IMPORT | NBL_FLAG_TIMESTAMPS);
-  for (uint64_t k = 1; k <= calls_; ++k) {
-    fail_call(k, kResults[k % std::size(kResults)], only_idle);
-    if (k % 32 == 0) expect_a_second_life(k);
-  }
-  EXPECT_GT(read_queries_, 1u);
-}
-
 TEST_F(VulkanFailure, while_trying_out_and_filling_images) {
   config_.staging_bytes = 4096;
   prepare(NBL_FLAG_TEXTURE_WEIGHTS);
-  for (uint64_t k = 1; k <= calls_; k += 2) {
-    fail_call(k, kResults[k / 2 % std::size(kResults)], only_idle);
+  for (uint64_t k = 1; k <= calls_; k += kStride) {
+    fail_call(k, kResults[k % std::size(kResults)], only_idle);
   }
   expect_a_second_life(calls_);
 }
@@ -185,7 +169,7 @@ TEST_F(VulkanFailure, while_trying_out_and_filling_images) {
 TEST_F(VulkanFailure, of_an_import_ends_in_a_copy) {
   prepare(0);
   if (memory_.imported_bytes == 0) GTEST_SKIP() << "the device imports nothing";
-  for (uint64_t k = 1; k <= calls_; k += k < 24 ? 1 : 5) {
+  for (uint64_t k = 1; k <= calls_; k += k < 24 ? 1 : kStride) {
     fail_call(k, kResults[k % std::size(kResults)], [](const std::string& call) {
       return only_idle(call) || call == "vkGetMemoryHostPointerPropertiesEXT" ||
              call == "vkCreateBuffer" || call == "vkAllocateMemory" || call == "vkBindBufferMemory";

@@ -125,7 +125,10 @@ class FakeLife {
     step = "nbl_load_state";
     status = nbl_load_state(engine, state_.data(), bytes, error);
     if (status != 0) return status;
-    return generate(engine, kFirst, kTokens - kFirst, error);
+    status = generate(engine, kFirst, kTokens - kFirst, error);
+    if (status != 0) return status;
+    step = "nbl_restart";
+    return nbl_restart(engine, error);
   }
 
   nbl_status read(nbl_engine* engine, nbl_error* error) {
