@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "rt/base/checked.h"
 #include "rt/base/crc32.h"
 #include "rt/base/sha256.h"
 #include "rt/model/check.h"
@@ -53,7 +54,7 @@ Status read_graph(std::span<const std::byte> file, const FileHeader& header, con
   if (offset > file.size() || bytes > file.size() - offset) {
     return fail(error, Code::file_truncated, 0, "the graph", offset + bytes, file.size());
   }
-  const std::span<const std::byte> graph = file.subspan(offset, bytes);
+  const std::span<const std::byte> graph = file.subspan(in_memory(offset), in_memory(bytes));
   if (crc32(graph) != header.graph_crc32) return fail(error, Code::bad_checksum, 0, "the graph");
   flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(graph.data()), graph.size(),
                                  kMaxVerifierDepth, kMaxVerifierTables);
@@ -146,7 +147,7 @@ Status load(std::span<const std::byte> file, Model* model, Error* error) {
   }
   FileHeader header{};
   NBL_TRY(read_header(file, &header, error));
-  file = file.first(header.file_bytes);
+  file = file.first(in_memory(header.file_bytes));
   const fb::Model* root = nullptr;
   NBL_TRY(read_graph(file, header, &root, error));
   NBL_TRY(check_numbers(*root, error));
@@ -167,7 +168,7 @@ Status verify_hashes(const Model& model, Error* error) {
   for (uint32_t i = 0; i < count + (root.prefix() == nullptr ? 0 : 1); ++i) {
     const fb::Segment* segment = i < count ? root.segments()->Get(i) : root.prefix()->rows();
     Sha256Digest digest{};
-    sha256(model.file().subspan(segment->offset(), segment->size()), &digest);
+    sha256(model.file().subspan(in_memory(segment->offset()), in_memory(segment->size())), &digest);
     if (memcmp(digest.data(), segment->sha256()->data(), digest.size()) != 0) {
       const char* name = segment->name() == nullptr ? "a weight segment" : segment->name()->c_str();
       return fail(error, Code::bad_checksum, i, name);

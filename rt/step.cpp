@@ -199,7 +199,7 @@ Status read_logits(const Stepper& s, const Sequence& sequence, std::span<float> 
   const uint64_t stride = row_stride(s.plan->vocab_size) * sizeof(float);
   const std::byte* source = io(s, s.plan->io_logits);
   for (uint32_t row = 0; row < sequence.logits_rows; ++row) {
-    memcpy(out.data() + row * vocab, source + row * stride, vocab * sizeof(float));
+    memcpy(out.data() + row * vocab, source + row * stride, in_memory(vocab * sizeof(float)));
   }
   *rows = sequence.logits_rows;
   return {};

@@ -23,6 +23,13 @@ inline bool checked_add(uint64_t a, uint64_t b, uint64_t* sum) {
   return !__builtin_add_overflow(a, b, sum);
 }
 
+// A count that memory which is there holds, so that it fits: size_t is narrower than the 64 bits of
+// files and plans on 32-bit machines. The caller has compared it with a size_t.
+constexpr size_t in_memory(uint64_t count) {
+  NBL_ASSERT(static_cast<size_t>(count) == count);
+  return static_cast<size_t>(count);
+}
+
 // The smallest multiple of `align` (a power of two) that is at least `value`.
 // The caller knows that value + align does not overflow.
 template <typename Int>

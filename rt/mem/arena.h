@@ -44,11 +44,11 @@ class Arena {
   // Units   bytes may be 0; align is a power of two and applies to the address.
   // Errors  arena_full: name = `what`, value = bytes needed in all so far, this request and its
   //         padding included, limit = capacity. *out and the arena are untouched.
-  Status take(size_t bytes, size_t align, std::span<std::byte>* out, Error* error,
+  Status take(uint64_t bytes, size_t align, std::span<std::byte>* out, Error* error,
               std::string_view what = "runtime");
 
   // The same for a slice that is gone at seal().
-  Status take_setup(size_t bytes, size_t align, std::span<std::byte>* out, Error* error,
+  Status take_setup(uint64_t bytes, size_t align, std::span<std::byte>* out, Error* error,
                     std::string_view what = "setup");
 
   // `count` value-initialised elements. Errors as take().
@@ -79,12 +79,12 @@ class Arena {
   size_t capacity() const { return block_.size(); }
 
  private:
-  // What cannot be counted in size_t is more than any block has.
+  // What cannot be counted in 64 bits is more than any block has.
   template <typename T>
-  static size_t array_bytes(size_t count) {
-    size_t bytes = 0;
+  static uint64_t array_bytes(uint64_t count) {
+    uint64_t bytes = 0;
     if (__builtin_mul_overflow(count, sizeof(T), &bytes)) {
-      return std::numeric_limits<size_t>::max();
+      return std::numeric_limits<uint64_t>::max();
     }
     return bytes;
   }

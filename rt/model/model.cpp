@@ -1,5 +1,6 @@
 #include "rt/model/model.h"
 
+#include "rt/base/checked.h"
 #include "rt/model/cache.h"
 #include "schema_generated.h"
 
@@ -87,7 +88,7 @@ Segment Model::segment(uint32_t index) const {
 
 std::span<const std::byte> Model::segment_bytes(uint32_t index) const {
   const Segment s = segment(index);
-  return file_.subspan(s.offset, s.size);
+  return file_.subspan(in_memory(s.offset), in_memory(s.size));
 }
 
 // Looks at few fields of each tensor and op: plan asks once a window.
@@ -153,7 +154,7 @@ std::span<const uint32_t> Model::prefix() const {
 std::span<const std::byte> Model::prefix_rows() const {
   if (root_->prefix() == nullptr) return {};
   const fb::Segment* rows = root_->prefix()->rows();
-  return file_.subspan(rows->offset(), rows->size());
+  return file_.subspan(in_memory(rows->offset()), in_memory(rows->size()));
 }
 
 bool Model::tokenizer(TokenizerTables* tables) const {

@@ -46,7 +46,7 @@ class Storage {
     T* first = reinterpret_cast<T*>(raw);
     for (uint64_t i = 0; i < count; ++i)
       ::new (Place{first + i}) T();
-    return {first, count};
+    return {first, in_memory(count)};
   }
 
   Arena* arena_;

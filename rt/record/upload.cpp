@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "rt/base/checked.h"
 #include "rt/vk/image.h"
 #include "rt/vk/result.h"
 #include "spirv/texture.h"
@@ -27,7 +28,7 @@ Status for_each_piece(const Model& model, const Plan& plan, bool host_written, c
     uint64_t offset = place.first.offset;
     const uint64_t part = place.part_bytes == 0 ? rest.size() : place.part_bytes;
     while (!rest.empty()) {
-      const uint64_t bytes = min_of<uint64_t>(part, rest.size());
+      const size_t bytes = in_memory(min_of<uint64_t>(part, rest.size()));
       if (plan.blocks[block].host_written == host_written) {
         NBL_TRY(put(rest.first(bytes), block, offset));
       }
@@ -100,7 +101,7 @@ class Stager {
 
   Status put(std::span<const std::byte> bytes, uint32_t block, uint64_t offset, Error* error) {
     while (!bytes.empty()) {
-      const uint64_t size = min_of<uint64_t>(half_bytes_, bytes.size());
+      const size_t size = in_memory(min_of<uint64_t>(half_bytes_, bytes.size()));
       NBL_TRY(wait(half_, error));
       std::byte* window = recording_->staging.mapped + half_ * half_bytes_;
       memcpy(window, bytes.data(), size);

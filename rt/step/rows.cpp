@@ -33,7 +33,7 @@ Status move_rows(const Stepper& s, uint32_t position, std::byte* out, const std:
                  uint64_t bytes, Error* error) {
   std::byte* const window = mapped(s, s.plan->io_window);
   for (uint64_t done = 0; done < bytes;) {
-    const uint64_t some = min_of(bytes - done, s.plan->io_window.bytes);
+    const size_t some = in_memory(min_of(bytes - done, s.plan->io_window.bytes));
     const uint32_t count = static_cast<uint32_t>(some / s.plan->row_bytes);
     if (in != nullptr) memcpy(window, in + done, some);
     NBL_TRY(run(s, s.recording->window, position, count, in != nullptr, error));

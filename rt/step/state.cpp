@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "rt/base/checked.h"
 #include "rt/base/crc32.h"
 #include "rt/base/sha256.h"
 #include "rt/model/file.h"
@@ -15,7 +16,8 @@ namespace {
 void identify(const Model& model, Sha256Digest* digest) {
   FileHeader header{};
   memcpy(&header, model.file().data(), sizeof header);
-  sha256(model.file().subspan(header.graph_offset, header.graph_bytes), digest);
+  sha256(model.file().subspan(in_memory(header.graph_offset), in_memory(header.graph_bytes)),
+         digest);
 }
 
 DType cache_type(const Model& model) {
@@ -56,7 +58,7 @@ Status check_bytes(std::span<const std::byte> state, StateHeader* header, Error*
   if (header->header_bytes != sizeof *header || header->bytes < sizeof *header) {
     return fail(error, Code::bad_state, 0, "its size", header->bytes, sizeof *header);
   }
-  const std::span rows = state.first(header->bytes).subspan(sizeof *header);
+  const std::span rows = state.first(in_memory(header->bytes)).subspan(sizeof *header);
   if (checksum(*header, rows) != header->crc32) return fail(error, Code::state_damaged, 0, {});
   return {};
 }
@@ -110,7 +112,7 @@ Status save_state(const Stepper& s, const Sequence& sequence, std::span<std::byt
   if (out.size() < bytes) {
     return fail(error, Code::output_too_small, 0, "the buffer for the state", bytes, out.size());
   }
-  const std::span<std::byte> behind = out.first(bytes).subspan(sizeof(StateHeader));
+  const std::span<std::byte> behind = out.first(in_memory(bytes)).subspan(sizeof(StateHeader));
   const size_t token_bytes = sequence.position * sizeof(uint32_t);
   memcpy(behind.data(), s.recording->tokens.data(), token_bytes);
   NBL_TRY(save_rows(s, 0, behind.subspan(token_bytes), error));
@@ -157,7 +159,8 @@ Status load_state(const Stepper& s, std::span<const std::byte> state, Sequence* 
                           .frequency_penalty = std::bit_cast<float>(header.frequency_penalty),
                           .penalty_window = header.penalty_window};
   NBL_TRY(check_sampling(sampling, error));
-  const std::span<const std::byte> behind = state.first(header.bytes).subspan(sizeof header);
+  const std::span<const std::byte> behind =
+      state.first(in_memory(header.bytes)).subspan(sizeof header);
   const size_t token_bytes = header.position * sizeof(uint32_t);
   NBL_TRY(check_tokens(s, behind.first(token_bytes), error));
   NBL_TRY(load_rows(s, 0, behind.subspan(token_bytes), error));

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "rt/base/checked.h"
 #include "rt/text/unicode.h"
 
 namespace nbl {
@@ -63,7 +64,7 @@ void write_text(Writer* writer, std::string_view text) {
       encode(writer->tables, text, {}, writer->scratch,
              writer->out.subspan(writer->count < room ? writer->count : room), &ids, &error);
   // Only output_too_small is left to go wrong.
-  writer->count += status.ok() ? ids : error.value;
+  writer->count += status.ok() ? ids : in_memory(error.value);
 }
 
 void write_turn(const Turn& turn, Writer* writer) {
