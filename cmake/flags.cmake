@@ -30,6 +30,13 @@ target_compile_options(nibble_runtime_flags INTERFACE
   $<$<NOT:$<BOOL:${NIBBLE_PIC}>>:-fno-pic>)
 include(CheckCXXCompilerFlag)
 check_cxx_compiler_flag(-Oz NIBBLE_HAS_OZ)
+# Atomic instructions in place: those that gcc calls out for on 64-bit Arm come with a constructor.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  check_cxx_compiler_flag(-mno-outline-atomics NIBBLE_HAS_NO_OUTLINE_ATOMICS)
+  if(NIBBLE_HAS_NO_OUTLINE_ATOMICS)
+    target_compile_options(nibble_runtime_flags INTERFACE -mno-outline-atomics)
+  endif()
+endif()
 if(NOT NIBBLE_SANITIZE)
   target_compile_options(nibble_runtime_flags INTERFACE
     -Wframe-larger-than=1024 $<$<CONFIG:Release>:$<IF:$<BOOL:${NIBBLE_HAS_OZ}>,-Oz,-Os>>)

@@ -1,8 +1,6 @@
-# Generates schema_generated.h from rt/model/schema.fbs. flatc runs on the build machine; the
-# FlatBuffers headers are all that a target needs.
+# Generates schema_generated.h from rt/model/schema.fbs. flatc runs on the build machine.
 
 find_program(FLATC flatc REQUIRED)
-find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h REQUIRED)
 
 set(NIBBLE_SCHEMA ${CMAKE_CURRENT_SOURCE_DIR}/rt/model/schema.fbs)
 set(NIBBLE_SCHEMA_DIR ${CMAKE_CURRENT_BINARY_DIR}/generated)
@@ -15,4 +13,4 @@ add_custom_target(nibble_schema_files DEPENDS ${NIBBLE_SCHEMA_DIR}/schema_genera
 add_library(nibble_schema INTERFACE)
 add_dependencies(nibble_schema nibble_schema_files)
 target_include_directories(nibble_schema SYSTEM INTERFACE
-  ${NIBBLE_SCHEMA_DIR} ${FLATBUFFERS_INCLUDE_DIR})
+  ${NIBBLE_SCHEMA_DIR} ${NIBBLE_HEADERS})
