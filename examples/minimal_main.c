@@ -2,10 +2,10 @@
  *
  *   minimal MODEL.nbl [TOKEN...]      token ids in, token ids out
  */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "boards/common/vulkan_entry.h"
 #include "rt/nibble.h"
 
 enum { kMaxPrompt = 256, kTokens = 32, kArenaAlign = 4096, kProbeBytes = 16 << 20 };
@@ -33,13 +33,6 @@ static void* read_file(const char* path, size_t* size_bytes) {
   }
   fclose(file);
   return bytes;
-}
-
-static nbl_get_instance_proc_addr open_vulkan(void) {
-  void* library = dlopen("libvulkan.so.1", RTLD_NOW);
-  nbl_get_instance_proc_addr entry = NULL;
-  if (library != NULL) *(void**)&entry = dlsym(library, "vkGetInstanceProcAddr");
-  return entry;
 }
 
 static int report(const nbl_error* error) {
@@ -73,10 +66,11 @@ int main(int argc, char** argv) {
 
   nbl_error error = {0};
   nbl_config config = {0};
-  config.get_instance_proc_addr = open_vulkan();
+  char why[NBL_VULKAN_WHY_BYTES] = "cannot read the model";
   config.model = read_file(argv[1], &config.model_bytes);
-  if (config.model == NULL || config.get_instance_proc_addr == NULL) {
-    fprintf(stderr, "minimal: %s\n", config.model == NULL ? "cannot read the model" : "no Vulkan");
+  if (config.model != NULL) config.get_instance_proc_addr = nbl_vulkan_entry(why, sizeof why);
+  if (config.get_instance_proc_addr == NULL) {
+    fprintf(stderr, "minimal: %s\n", why);
     return 1;
   }
   size_t arena_bytes = 0;

@@ -1,28 +1,27 @@
 #include "tools/common/vulkan_loader.h"
 
-#include <dlfcn.h>
-
+#include <cstdlib>
 #include <string>
 
+#include "boards/common/vulkan_entry.h"
 #include "tools/common/failure.h"
 
 namespace nbl::tools {
 
 nbl_get_instance_proc_addr load_vulkan() {
-  constexpr const char* kName = "libvulkan.so.1";
-  void* library = dlopen(kName, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* reason = dlerror();
-    throw Failure(std::string("no Vulkan on this machine: ") +
-                  (reason != nullptr ? reason : "libvulkan.so.1 cannot be opened") +
+  char why[NBL_VULKAN_WHY_BYTES];
+  const char* const named = std::getenv("NIBBLE_VULKAN");
+  if (named != nullptr && named[0] != '\0') {
+    const nbl_get_instance_proc_addr entry = nbl_vulkan_entry_of(named, why, sizeof why);
+    if (entry == nullptr) throw Failure(std::string("NIBBLE_VULKAN: ") + why);
+    return entry;
+  }
+  const nbl_get_instance_proc_addr entry = nbl_vulkan_entry(why, sizeof why);
+  if (entry == nullptr) {
+    throw Failure(std::string("no Vulkan on this machine: ") + why +
                   "; install the Vulkan loader and a driver");
   }
-  void* entry = dlsym(library, "vkGetInstanceProcAddr");
-  if (entry == nullptr) {
-    throw Failure(std::string("no Vulkan on this machine: ") + kName +
-                  " has no vkGetInstanceProcAddr");
-  }
-  return reinterpret_cast<nbl_get_instance_proc_addr>(entry);
+  return entry;
 }
 
 }  // namespace nbl::tools

@@ -1,15 +1,15 @@
-// The Vulkan loader of this machine, opened at run time: the tools start, print their help and
-// explain themselves on machines without Vulkan.
+// Vulkan on this machine, opened at run time: the tools start, print their help and explain
+// themselves on machines without it.
 #pragma once
 
 #include "rt/nibble.h"
 
 namespace nbl::tools {
 
-// Opens libvulkan once and keeps it until the process ends: drivers start threads of their own and
-// do not take being unloaded well.
+// The loader, or the loader or driver that the environment variable NIBBLE_VULKAN names. Stays
+// until the process ends.
 //
-// Errors  Failure where there is no loader.
+// Errors  Failure, as of nbl_vulkan_entry_of() in boards/common/vulkan_entry.h.
 nbl_get_instance_proc_addr load_vulkan();
 
 }  // namespace nbl::tools

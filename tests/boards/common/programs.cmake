@@ -1,0 +1,27 @@
+# What test_vulkan_entry runs and opens: examples/minimal.c with Vulkan linked in both ways, and a driver
+# that is not as it should be.
+find_library(NIBBLE_VULKAN_LOADER vulkan)
+find_library(NIBBLE_LAVAPIPE NAMES libvulkan_lvp.so)
+add_library(nibble_strange_icd MODULE ${CMAKE_CURRENT_LIST_DIR}/strange_icd.c)
+target_link_libraries(nibble_strange_icd PRIVATE nibble_warnings)
+target_compile_definitions(test_vulkan_entry PRIVATE NIBBLE_RUN="$<TARGET_FILE:nibble-run>"
+  NIBBLE_STRANGE_ICD="$<TARGET_FILE:nibble_strange_icd>")
+add_dependencies(test_vulkan_entry nibble-run nibble_strange_icd)
+
+function(nibble_minimal name definition)
+  if(NOT TARGET ${name})
+    set(sources ${PROJECT_SOURCE_DIR}/examples/minimal.c ${PROJECT_SOURCE_DIR}/examples/minimal_main.c)
+    add_executable(${name} ${sources})
+    set_target_properties(${name} PROPERTIES C_STANDARD 11 LINKER_LANGUAGE C)
+    target_link_libraries(${name} PRIVATE nibble_warnings ${ARGN})
+  endif()
+  target_compile_definitions(test_vulkan_entry PRIVATE ${definition}="$<TARGET_FILE:${name}>")
+  add_dependencies(test_vulkan_entry ${name})
+endfunction()
+nibble_minimal(minimal MINIMAL)
+if(NIBBLE_VULKAN_LOADER AND NIBBLE_LAVAPIPE)
+  nibble_minimal(minimal_linked MINIMAL_LINKED nibble_vulkan_linked ${NIBBLE_VULKAN_LOADER})
+  nibble_minimal(minimal_linked_icd MINIMAL_LINKED_ICD nibble_vulkan_linked_icd ${NIBBLE_LAVAPIPE})
+else()
+  target_compile_definitions(test_vulkan_entry PRIVATE MINIMAL_LINKED="" MINIMAL_LINKED_ICD="")
+endif()
