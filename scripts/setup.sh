@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building, testing and running nibble need, and only those that
-# are missing. Silent where nothing is. NIBBLE_SKIP_SETUP=1 skips it.
+# Installs the Debian packages that building, testing and running nibble need, or those that are named,
+# and only what is missing. Silent where nothing is. NIBBLE_SKIP_SETUP=1 skips it.
+#   scripts/setup.sh [PACKAGE...]
 set -euo pipefail
 
 packages=(
@@ -11,6 +12,7 @@ packages=(
   clang clang-format
 )
 
+(($# == 0)) || packages=("$@")
 [[ ${NIBBLE_SKIP_SETUP:-} == 1 ]] && exit 0
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

@@ -50,7 +50,7 @@ static void watch_for_stop_texts(void) {
   nbl_stop stop;
   nbl_error error;
   char shown[16 + NBL_MAX_STOP_BYTES];
-  char all[64] = "";
+  char text[64] = "";
   size_t length = 0;
   memset(&error, 0, sizeof error);
   expect(nbl_stop_begin(&stop, texts, 2, &error) == 0, "nbl_stop_begin");
@@ -58,9 +58,9 @@ static void watch_for_stop_texts(void) {
     expect(nbl_stop_put(&stop, 0, tokens[i], strlen(tokens[i]), shown, sizeof shown, &length,
                         &error) == 0,
            "nbl_stop_put");
-    strncat(all, shown, length);
+    strncat(text, shown, length);
   }
-  expect(strcmp(all, "on") == 0, "the text ends in front of the stop text");
+  expect(strcmp(text, "on") == 0, "the text ends in front of the stop text");
   expect(stop.found == 2 && stop.keep_tokens == 1, "and says what to keep");
   expect(nbl_stop_flush(&stop, shown, sizeof shown, &length, &error) == 0 && length == 0,
          "nothing is left behind a stop text");

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the text and read-only data of every object of libnibble.a, and fails where one is above its
-# budget, has none, or where the library is above the promised total. That one is of the objects
-# linked together: what several of them hold, an image has once.
+# budget, has none, or where the library is above the promised total, which is of the objects linked
+# together.
 #   size.sh OBJECT_LIST BUDGET SIZE_PROGRAM LINKER [update]
 # OBJECT_LIST names the object files, one a line. With `update` the budget file is written anew:
 # current figures and one sixteenth, rounded up to 64 bytes.
@@ -29,11 +29,7 @@ if [[ $mode == update ]]; then
   exit 0
 fi
 
-linked=$(mktemp)
-trap 'rm -f "$linked"' EXIT
-grep -v spirv/words <"$objects" |
-  xargs "$ld" -static -e 0 --unresolved-symbols=ignore-all -o "$linked"
-text=$("$size" "$linked" | awk 'NR == 2 { print $1 }')
+text=$(bash "$(dirname "$0")/linked_size.sh" "$size" "$ld" <"$objects")
 
 awk -v limit="$limit" -v text="$text" '
   FNR == NR { if ($1 !~ /^#/ && NF == 2) budget[$1] = $2; next }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Unpacks Debian packages of another architecture, with all that they depend on, into a folder: libraries
+# for an emulator, without touching what is installed here. Does nothing where it has been done.
+#   scripts/sysroot.sh ARCHITECTURE FOLDER PACKAGE...
+set -euo pipefail
+architecture=$1 folder=$2
+shift 2
+stamp=$folder/.packages
+[[ -f $stamp && $(<"$stamp") == "$*" ]] && exit 0
+
+# A package manager of its own for that architecture, on which nothing is installed yet.
+state=$(mktemp -d)
+trap 'rm -rf "$state"' EXIT
+mkdir -p "$state/lists/partial" "$state/archives/partial" "$folder"
+apt() {
+  apt-get -qq -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
+    -o APT::Install-Recommends=false -o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=true \
+    -o Dir::State="$state" -o Dir::State::lists="$state/lists" -o Dir::State::status=/dev/null \
+    -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" "$@"
+}
+log=$state/log
+echo "sysroot: $architecture: $*"
+if ! { apt update && apt install -y --download-only "$@"; } >"$log" 2>&1; then
+  tail -n 40 "$log" >&2
+  echo "sysroot: apt-get could not download $* for $architecture" >&2
+  exit 1
+fi
+for package in "$state"/archives/*.deb; do
+  dpkg-deb -x "$package" "$folder"
+done
+echo "$*" >"$stamp"
