@@ -13,11 +13,6 @@ if(NIBBLE_SANITIZE)
   target_link_options(nibble_warnings INTERFACE -fsanitize=address,undefined)
 endif()
 
-# Executables link the runtime's position-dependent code, so they cannot be PIE.
-if(NOT NIBBLE_PIC)
-  target_link_options(nibble_warnings INTERFACE $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
-endif()
-
 # Firmware rules (docs/design.md): no exceptions, RTTI, unwind tables, guards or C++ runtime.
 add_library(nibble_runtime_flags INTERFACE)
 target_compile_options(nibble_runtime_flags INTERFACE

@@ -1,0 +1,37 @@
+# Debian packages: `cpack -G DEB` in a Release build makes nibble-tools and libnibble-dev.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME nibble)
+set(CPACK_PACKAGE_VENDOR nibble)
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "4-bit language models on embedded GPUs through Vulkan")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_COMPONENTS_ALL dev)
+if(NIBBLE_HOST_TOOLS)
+  list(APPEND CPACK_COMPONENTS_ALL tools)
+endif()
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_MAINTAINER "nibble maintainers <maintainers@nibble.invalid>")
+# What a package is called, where it is sorted in, and what it says of itself.
+set(CPACK_DEBIAN_DEV_PACKAGE_NAME libnibble-dev)
+set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME nibble-tools)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "libvulkan1, mesa-vulkan-drivers")
+set(CPACK_COMPONENT_DEV_DESCRIPTION
+  "static library and headers\nThe runtime that a firmware image links, with its CMake package and nibble.pc.")
+set(CPACK_COMPONENT_TOOLS_DESCRIPTION
+  "compiler, runner and benchmark\nnibblec makes model files, nibble-run runs them, nibble-bench measures a device.")
+if(NIBBLE_INSTALL)
+  foreach(component IN LISTS CPACK_COMPONENTS_ALL)
+    string(TOUPPER ${component} upper)
+    set(documents share/doc/${CPACK_DEBIAN_${upper}_PACKAGE_NAME})
+    # Debian wants it with every package.
+    install(FILES ${CMAKE_CURRENT_LIST_DIR}/debian/copyright
+      DESTINATION ${documents} COMPONENT ${component})
+  endforeach()
+endif()
+include(CPack)
