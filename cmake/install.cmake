@@ -28,6 +28,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/nibbleConfig.cmake
 
 # The prefix is found from where the file lies, so that `cmake --install --prefix` and packages may move.
 file(RELATIVE_PATH prefix_from_pc /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" prefix_from_pc ${prefix_from_pc})
 set(pc_link "")
 if(NOT NIBBLE_PIC)
   set(pc_link "-no-pie ")

@@ -21,16 +21,19 @@ set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME nibble-tools)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "libvulkan1, mesa-vulkan-drivers")
-set(CPACK_COMPONENT_DEV_DESCRIPTION
-  "static library and headers\nThe runtime that a firmware image links, with its CMake package and nibble.pc.")
-set(CPACK_COMPONENT_TOOLS_DESCRIPTION
-  "compiler, runner and benchmark\nnibblec makes model files, nibble-run runs them, nibble-bench measures a device.")
+set(CPACK_DEBIAN_DEV_DESCRIPTION
+  "4-bit language models on embedded GPUs: static library and headers\nThe runtime that a firmware image links, with its CMake package and nibble.pc.")
+set(CPACK_DEBIAN_TOOLS_DESCRIPTION
+  "4-bit language models on embedded GPUs: compiler and tools\nnibblec makes model files, nibble-run runs them, nibble-bench measures a device.")
 if(NIBBLE_INSTALL)
+  # Debian wants both with every package, and the changelog compressed, without a date in it.
+  set(changelog ${CMAKE_CURRENT_BINARY_DIR}/changelog.gz)
+  execute_process(COMMAND gzip -9nc ${CMAKE_CURRENT_LIST_DIR}/debian/changelog
+    OUTPUT_FILE ${changelog} COMMAND_ERROR_IS_FATAL ANY)
   foreach(component IN LISTS CPACK_COMPONENTS_ALL)
     string(TOUPPER ${component} upper)
     set(documents share/doc/${CPACK_DEBIAN_${upper}_PACKAGE_NAME})
-    # Debian wants it with every package.
-    install(FILES ${CMAKE_CURRENT_LIST_DIR}/debian/copyright
+    install(FILES ${CMAKE_CURRENT_LIST_DIR}/debian/copyright ${changelog}
       DESTINATION ${documents} COMPONENT ${component})
   endforeach()
 endif()

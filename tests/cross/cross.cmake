@@ -1,9 +1,12 @@
-# What a build for another machine adds to the suites: a model that the build machine has compiled goes on
-# as it does there (scripts/cross). Programs run through CMAKE_CROSSCOMPILING_EMULATOR.
+# What a build for another machine adds to the suites: a model that the build machine has compiled is loaded
+# and goes on as it does there (scripts/cross). Programs run through CMAKE_CROSSCOMPILING_EMULATOR.
 set(NIBBLE_CROSS_MODEL "" CACHE FILEPATH "A model for the target to run")
 set(NIBBLE_CROSS_PROMPT "" CACHE STRING "Its token ids")
 set(NIBBLE_CROSS_ANSWER "" CACHE STRING "What the build machine goes on with")
 if(NIBBLE_CROSS_MODEL)
+  set_tests_properties(test_load PROPERTIES ENVIRONMENT NIBBLE_TEST_MODEL=${NIBBLE_CROSS_MODEL})
+endif()
+if(NIBBLE_CROSS_ANSWER)
   add_test(NAME cross.goes_on_as_the_build_machine_does
     COMMAND minimal ${NIBBLE_CROSS_MODEL} ${NIBBLE_CROSS_PROMPT})
   set_tests_properties(cross.goes_on_as_the_build_machine_does PROPERTIES LABELS cross

@@ -42,3 +42,14 @@ endif()
 
 add_test(NAME rules.links_into_a_c_program
   COMMAND ${BASH} ${rules}/link.sh ${PROJECT_SOURCE_DIR} $<TARGET_FILE:nibble> ${CMAKE_C_COMPILER})
+
+# What installs and packages the library says what is true, and works (tests/packaging).
+add_test(NAME packaging.recipes_say_what_is_true
+  COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/recipes.sh ${PROJECT_SOURCE_DIR})
+add_test(NAME packaging.toolchains_say_what_they_need
+  COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/toolchains.sh ${PROJECT_SOURCE_DIR})
+if(NIBBLE_INSTALL)
+  add_test(NAME packaging.installs_for_c_projects
+    COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/install.sh ${PROJECT_SOURCE_DIR}
+      ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER})
+endif()

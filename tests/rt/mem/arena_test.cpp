@@ -24,6 +24,18 @@ struct WithDefaults {
   uint16_t plain[3] = {};
 };
 
+TEST(Arena, says_how_much_more_than_4_GiB_is_wanted) {
+  Block block;
+  Arena arena(block.bytes);
+  std::span<std::byte> out;
+  Error error;
+  EXPECT_EQ(arena.take((uint64_t{1} << 32) + 8, 1, &out, &error).code(), Code::arena_full);
+  EXPECT_EQ(error.value, (uint64_t{1} << 32) + 8);
+  EXPECT_EQ(arena.take_setup((uint64_t{1} << 32) + 8, 1, &out, &error).code(), Code::arena_full);
+  EXPECT_EQ(error.value, (uint64_t{1} << 32) + 8);
+  EXPECT_EQ(arena.used(), 0u);
+}
+
 TEST(Arena, gives_persistent_slices_from_the_front_and_setup_slices_from_the_back) {
   Block block;
   Arena arena(block.bytes);
