@@ -9,6 +9,9 @@ add_test(NAME rules.includes COMMAND ${BASH} ${rules}/includes.sh ${PROJECT_SOUR
 add_test(NAME rules.headers_compile_alone
   COMMAND ${BASH} ${rules}/headers.sh ${PROJECT_SOURCE_DIR} ${NIBBLE_SCHEMA_DIR}
     ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
+add_test(NAME rules.compiles_for_32_bits
+  COMMAND ${BASH} ${rules}/narrow.sh ${PROJECT_SOURCE_DIR} ${NIBBLE_SCHEMA_DIR} ${NIBBLE_HEADERS})
+set_tests_properties(rules.compiles_for_32_bits PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME rules.format COMMAND ${BASH} ${rules}/format.sh ${PROJECT_SOURCE_DIR})
 set_tests_properties(rules.format PROPERTIES SKIP_RETURN_CODE 77)
 
