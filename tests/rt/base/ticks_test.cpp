@@ -12,15 +12,22 @@
 namespace nbl {
 namespace {
 
-// What a float holds, times the ticks: exact in 128 bits for periods of 2^-40 and up.
+// What a float holds, times the ticks, exact: `high` and `low` are the product, 32 bits apart.
+// There is no type of 128 bits on 32-bit machines.
 uint64_t exact_ns(uint64_t ticks, float period_ns) {
   int exponent = 0;
   const float mantissa = std::frexp(period_ns, &exponent);
-  const auto whole = static_cast<unsigned __int128>(std::ldexp(mantissa, 24));
-  const unsigned __int128 product = whole * ticks;
-  const int shift = exponent - 24;
-  const unsigned __int128 ns = shift >= 0 ? product << shift : product >> -shift;
-  return ns > ~uint64_t{0} ? ~uint64_t{0} : static_cast<uint64_t>(ns);
+  const auto whole = static_cast<uint64_t>(std::ldexp(mantissa, 24));
+  const uint64_t lower = whole * (ticks & 0xffffffffu);
+  const uint64_t high = whole * (ticks >> 32) + (lower >> 32);
+  const uint64_t low = lower & 0xffffffffu;
+  const int right = 24 - exponent;
+  if (right >= 96) return 0;
+  if (right >= 32) return high >> (right - 32);
+  if (right <= -32) return high + low == 0 ? 0 : ~uint64_t{0};
+  const bool fits = high >> (32 + right) == 0;
+  if (right >= 0) return fits ? high << (32 - right) | low >> right : ~uint64_t{0};
+  return fits ? (high << 32 | low) << -right : ~uint64_t{0};
 }
 
 TEST(Ticks, keep_the_fraction_of_the_period) {
