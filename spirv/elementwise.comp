@@ -87,7 +87,8 @@ vec4 value_of(vec4 x, vec4 y) {
     case FUNCTION_RELU:
       return mix(x, vec4(0.0), lessThan(x, vec4(0.0)));
     case FUNCTION_EXP:
-      return exp(x);
+      // Not every driver's exp() gives NaN of NaN.
+      return mix(exp(x), x, greaterThan(floatBitsToUint(abs(x)), uvec4(0x7f800000u)));
     case FUNCTION_NEG:
       return -x;
     case FUNCTION_RSQRT:

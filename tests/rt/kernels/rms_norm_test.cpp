@@ -79,10 +79,12 @@ TEST(RmsNorm, of_a_zero_row_is_zero) {
   std::vector<uint32_t> out(64, kPoison);
   KernelCall call;
   ASSERT_TRUE(call_rms_norm(gpu->caps(), {1, 40, 1e-5f}, &call, nullptr).ok());
-  ASSERT_EQ(gpu->run(call, {reads(step_words(0, 1)), reads(std::vector<uint32_t>(64, 0)),
-                            reads(words_of(std::vector<float>(40, 1.0f))), writes(out)}),
-            "");
-  EXPECT_EQ(out, std::vector<uint32_t>(64, 0));
+  ASSERT_EQ(
+      gpu->run(call, {reads(step_words(0, 1)), reads(std::vector<uint32_t>(64, 0)),
+                      reads(activation_words(std::vector<float>(40, 1.0f), 1, 40)), writes(out)}),
+      "");
+  for (uint32_t i = 0; i < out.size(); ++i)
+    EXPECT_EQ(out[i], 0u) << "word " << i;
 }
 
 // Slices of every alignment: the mean is that of a slice, the weight begins anew in each.
