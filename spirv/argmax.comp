@@ -8,8 +8,10 @@
 //             a bias: logit += bias. Then a token that is n > 0 times among the last STEP_WINDOW of
 //             the context, this step's included: logit = logit > 0 ? logit / repeat : logit * repeat,
 //             logit -= presence + n * frequency.
-// Ties        the lowest index; NaN never wins against a number. A slice of NaNs gives its first
-//             index.
+// Ties        the lowest index.
+// Not finite  NaN and infinities win against every number, as the pair (kNotFinite,
+//             STEP_NOT_FINITE + row): the first row of the live ones that has one. Where tokens have
+//             biases, -infinity is a number: it is how they are banned.
 // Work-item   every L-th vec4 of the slice.
 // Work-group  one slice; the winners meet in shared memory.
 #version 450
@@ -26,6 +28,8 @@ layout(set = 0, binding = 2) buffer Partial { uint partial[]; };
 layout(push_constant) uniform Push { ArgmaxPush push; };
 
 const uint kNone = 0xffffffffu;
+const uint kInfinity = 0x7f800000u;
+const uint kMinusInfinity = 0xff800000u;
 // Plus n: in place of a logit whose token was met n times in the window. About 3.4e38, as a float
 // that no driver has a reason to change.
 const uint kMet = 0x7f7f0000u;
@@ -80,21 +84,32 @@ void main() {
   const uint slice = folded_group();
   const uint live = step[STEP_TOKEN_COUNT];
   if (slice >= push.slices || live == 0u) return;
-  const uint row4 = push.all_rows != 0u ? (live - 1u) * push.stride4 : 0u;
+  const uint last_row = live - 1u;
+  const uint stride4 = push.all_rows != 0u ? push.stride4 : 0u;
   const uint first = slice * push.slice4;
   const uint end = min(first + push.slice4, (push.vocab + 3u) / 4u);
   const uint biased = step[STEP_BIAS_COUNT];
   const uint window = min(step[STEP_WINDOW], step[STEP_INPUT_POS] + live);
-  if ((biased | window) != 0u) adjust(row4, first, end - first, biased, window);
+  if ((biased | window) != 0u) adjust(last_row * stride4, first, end - first, biased, window);
+  const uint banned = biased != 0u ? kMinusInfinity : 0u;
 
   uvec2 best = uvec2(0u, kNone);
-  for (uint i = first + gl_LocalInvocationIndex; i < end; i += gl_WorkGroupSize.x) {
-    const uvec4 keys = order_keys(logits[row4 + i]);
-    [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-      const uvec2 pair = uvec2(keys[j], 4u * i + j);
-      if (pair.y < push.vocab) best = winner(pair, best);
+  uint bad_row = kNone;
+  for (uint row = push.all_rows != 0u ? 0u : last_row; row <= last_row; ++row) {
+    for (uint i = first + gl_LocalInvocationIndex; i < end; i += gl_WorkGroupSize.x) {
+      const uvec4 bits = floatBitsToUint(logits[row * stride4 + i]);
+      const uvec4 index = 4u * i + uvec4(0u, 1u, 2u, 3u);
+      const uvec4 magnitude = mix(bits & 0x7fffffffu, uvec4(0u), equal(bits, uvec4(banned)));
+      const uvec4 in_row = mix(uvec4(0u), magnitude, lessThan(index, uvec4(push.vocab)));
+      if (any(greaterThanEqual(in_row, uvec4(kInfinity)))) bad_row = min(bad_row, row);
+      if (row != last_row) continue;
+      const uvec4 keys = order_keys(bits);
+      for (uint j = 0u; j < 4u; ++j) {
+        if (index[j] < push.vocab) best = winner(uvec2(keys[j], index[j]), best);
+      }
     }
   }
+  if (bad_row != kNone) best = uvec2(kNotFinite, STEP_NOT_FINITE + bad_row);
   best = best_of_workgroup(best);
   if (gl_LocalInvocationIndex == 0u) {
     partial[2u * slice] = best.x;

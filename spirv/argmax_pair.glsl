@@ -1,13 +1,13 @@
-// The larger logit, the lower index of equals, NaN below everything: shared by argmax and sample.
-// Needs a local size that is a power of two, at most 128.
+// The larger logit, the lower index of equals: shared by argmax and sample. Needs a local size that
+// is a power of two, at most 128.
 
-// Unsigned integers in the order of the floats: 0 for NaN, then -inf, ... and +inf. -0 equals +0.
-uvec4 order_keys(vec4 values) {
-  const uvec4 bits = floatBitsToUint(values);
-  const uvec4 magnitude = bits & 0x7fffffffu;
+const uint kNotFinite = 0xffffffffu;  // the key of what is no number, or an infinity; above all others
+
+// Unsigned integers in the order of the floats whose bits are given: -inf, ... and the largest.
+// -0 equals +0; never 0.
+uvec4 order_keys(uvec4 bits) {
   const uvec4 key = bits ^ (uvec4(ivec4(bits) >> 31) | 0x80000000u);
-  const uvec4 number = mix(key, uvec4(0x80000000u), equal(magnitude, uvec4(0u)));
-  return mix(number, uvec4(0u), greaterThan(magnitude, uvec4(0x7f800000u)));
+  return mix(key, uvec4(0x80000000u), equal(bits & 0x7fffffffu, uvec4(0u)));
 }
 
 float value_of_key(uint key) {

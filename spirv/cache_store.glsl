@@ -3,24 +3,24 @@
 // all values. Needs CACHE, the cache's type as a specialisation constant, and a work-group of at
 // most 64.
 #include "half_pack.glsl"
+#include "int8_scale.glsl"
 
 const uint CACHE_WORDS = CACHE == CACHE_F32 ? 4u : CACHE == CACHE_F16 ? 2u : 1u;
 
-shared float cache_peaks[64];  // the largest magnitude that each work-item holds
+shared uint cache_peaks[64];  // the largest magnitude that each work-item holds, as float bits
 
-// The scale of an int8 row: its largest magnitude over 127. A row is `row_items` neighbouring
+// The scale of an int8 row: its largest magnitude over 127, NaN where the row is not finite. A row is `row_items` neighbouring
 // work-items of a work-group, which starts with a whole row. Called by all of them.
 float cache_scale(vec4 value, uint row_items) {
   if (CACHE != CACHE_I8) return 1.0;
   const uint lane = gl_LocalInvocationIndex;
-  const vec4 size = min(abs(value), vec4(3e38));
+  const uvec4 size = floatBitsToUint(abs(value));
   cache_peaks[lane] = max(max(size.x, size.y), max(size.z, size.w));
   barrier();
   const uint first = lane - lane % row_items;
-  float peak = 0.0;
-  for (uint i = first; i < min(first + row_items, 64u); ++i) peak = max(peak, cache_peaks[i]);
-  // The reciprocal of what is smaller would not be finite.
-  return peak < 1e-30 ? 0.0 : peak * (1.0 / 127.0);
+  uint bits = 0u;
+  for (uint i = first; i < min(first + row_items, 64u); ++i) bits = max(bits, cache_peaks[i]);
+  return int8_scale(bits);
 }
 
 // The first CACHE_WORDS of them.

@@ -5,13 +5,14 @@
 // Step        read: position, sampling parameters. Written in the end, so that the same recording
 //             can be submitted again: results[out_index++] = tokens[0] = token; input_pos +=
 //             token_count; token_count = 1, or 0 where the last token of this step is a stop token:
-//             steps after it in the same submit do nothing. The step's one token is a recent one then;
-//             after a step of several the host tells of them.
+//             steps after it in the same submit do nothing, nor do they where the logits are not
+//             finite: the token is STEP_NOT_FINITE + a row then. The step's one token becomes a recent
+//             one; after a step of several the host tells of them.
 // Order       A token's distance is (maximum - logit) / temperature in nats as a fixed-point
 //             number, 32 = 2^32: its probability is exp(-distance) of the likeliest one's. Tokens
 //             are ordered by (distance, index); only those equal to the maximum have distance 0,
-//             and those at 32 or more (1.3e-14), NaN and -inf have no chance. A temperature below
-//             1e-6, and a maximum that is infinite, mean argmax.
+//             and those at 32 or more (1.3e-14) and -inf have no chance. A temperature below 1e-6,
+//             and a maximum that is infinite, mean argmax.
 // Top k       the first k. Ties at the threshold go by index.
 // Top p       of these the shortest prefix with p of their sum. Probabilities are summed as
 //             integers, 2^31 = 1, so that the order of atomics does not matter.
@@ -290,6 +291,7 @@ void main() {
   }
   best = best_of_workgroup(best);
   uint token = best.y;
+  if (best.x == kNotFinite) next_count = 0u;
 
   row4 = push.all_rows != 0u ? (token_count - 1u) * push.stride4 : 0u;
   maximum = value_of_key(best.x);

@@ -44,6 +44,7 @@ layout(set = 0, binding = 7) coherent buffer MaxSum { vec2 max_sum[]; };
 layout(push_constant) uniform Push { SdpaTokenPush push; };
 
 #include "half_pack.glsl"
+#include "int8_scale.glsl"
 #include "rope_angle.glsl"
 
 #define T float
@@ -100,10 +101,9 @@ vec2 quantize_fresh() {
   vec2 scale = vec2(0.0);
   barrier();
   for (uint row = 0; row < 2; ++row) {
-    vec4 size = vec4(0.0);
-    for (uint i = 0; i < D4; ++i) size = max(size, min(abs(fresh[row * D4 + i]), vec4(3e38)));
-    const float peak = max(max(size.x, size.y), max(size.z, size.w));
-    scale[row] = peak < 1e-30 ? 0.0 : peak * (1.0 / 127.0);
+    uvec4 size = uvec4(0u);
+    for (uint i = 0; i < D4; ++i) size = max(size, floatBitsToUint(abs(fresh[row * D4 + i])));
+    scale[row] = int8_scale(max(max(size.x, size.y), max(size.z, size.w)));
   }
   barrier();
   for (uint i = gl_LocalInvocationIndex; i < 2 * D4; i += L) {

@@ -17,8 +17,10 @@
 #define STEP_STOPS 16 /* stop tokens: fed one, sample makes the steps after it empty */
 #define STEP_STOP_COUNT 16
 #define STEP_NO_STOP 0xffffffff /* in places that no stop token takes: never a token */
-#define STEP_MIN_P 32           /* float bits; 0 = off */
-#define STEP_REPEAT_PENALTY 33  /* float bits; 1 = off. Likewise, with 0 = off: */
+#define STEP_NOT_FINITE \
+  0x80000000          /* no token but, plus a row of the step, where logits are not finite */
+#define STEP_MIN_P 32 /* float bits; 0 = off */
+#define STEP_REPEAT_PENALTY 33 /* float bits; 1 = off. Likewise, with 0 = off: */
 #define STEP_PRESENCE_PENALTY 34
 #define STEP_FREQUENCY_PENALTY 35
 #define STEP_WINDOW 36 /* the last tokens that the penalties look at; 0 = there are none */
