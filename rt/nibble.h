@@ -193,8 +193,13 @@ nbl_status nbl_set_logit_bias(nbl_engine* engine, const nbl_logit_bias* biases, 
                               nbl_error* error);
 
 /* Runs `count` tokens (at least 1) at the engine's position, in chunks of prefill_chunk, and
- * samples the token that follows. Errors: token_out_of_range, context_full (nothing was evaluated).
- */
+ * samples the token that follows. Errors: token_out_of_range, context_full (nothing was evaluated);
+ * not_finite: the logits at a position, which the error's value is, have an infinity or what is no
+ * number. The device finds that out where it chooses a token, before any bias or penalty: of a
+ * chunk's tokens it looks at the last, and with NBL_LOGITS_ALL at each. The engine then is as it
+ * was before the call, but that there are no logits to be read, and that a slide is not undone:
+ * where one happened in the call the position is behind what was evaluated since, and the next call
+ * must be nbl_evaluate(). */
 nbl_status nbl_evaluate(nbl_engine* engine, const uint32_t* tokens, uint32_t count,
                         nbl_error* error);
 
@@ -205,7 +210,8 @@ nbl_status nbl_next_token(const nbl_engine* engine, uint32_t* token, nbl_error* 
  * GPU without a round trip, at most max_burst of them in one submit. Writes *count = 1..limit
  * tokens: less than `limit` where a stop token came (it is the last one written) or the context
  * filled up. The position moves by *count. Errors: nothing_evaluated, context_full (no room for
- * even one). */
+ * even one), not_finite as above: the same call with the error's value minus nbl_position() as its
+ * limit gives the tokens in front of that position; entries of `tokens` may have been written. */
 nbl_status nbl_generate(nbl_engine* engine, uint32_t limit, uint32_t* tokens, uint32_t* count,
                         nbl_error* error);
 

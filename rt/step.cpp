@@ -66,6 +66,28 @@ uint32_t result(const Stepper& s, uint32_t index) {
   return token;
 }
 
+// The token that step `index` of the last submit sampled behind `position`.
+Status sampled(const Stepper& s, uint32_t index, uint32_t position, uint32_t* token, Error* error) {
+  const uint32_t got = result(s, index);
+  if ((got & STEP_NOT_FINITE) != 0) {
+    return fail(error, Code::not_finite, 0, {}, position + (got & ~STEP_NOT_FINITE));
+  }
+  *token = got;
+  return {};
+}
+
+// Where logits were not finite, what was evaluated is forgotten: rows of caches past the position
+// count for nothing. What a slide has dropped does not come back.
+Status forget(Status status, const Sequence& before, Sequence* sequence) {
+  if (status.code() != Code::not_finite) return status;
+  const bool slid = sequence->dropped != before.dropped;
+  if (!slid) sequence->position = before.position;
+  sequence->next = before.next;
+  sequence->has_next = before.has_next && !slid;
+  sequence->logits_rows = 0;
+  return status;
+}
+
 // Submits the phase `steps` times in a row, with `tokens` as the first step's input.
 Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_t> tokens,
            uint32_t steps, Sequence* sequence, Error* error) {
@@ -108,6 +130,62 @@ Status check_tokens(const Stepper& s, std::span<const uint32_t> tokens, uint32_t
   return {};
 }
 
+Status evaluate_chunks(const Stepper& s, std::span<const uint32_t> tokens, Sequence* sequence,
+                       Error* error) {
+  const bool all_rows = s.plan->options.logits == LogitsMode::all;
+  while (!tokens.empty()) {
+    if (sequence->position == s.plan->options.context) NBL_TRY(slide(s, sequence, error));
+    const uint32_t room = s.plan->options.context - sequence->position;
+    const uint32_t count = static_cast<uint32_t>(
+        min_of<size_t>(tokens.size(), min_of(s.plan->options.prefill_chunk, room)));
+    const PhaseCommands& phase = count == 1 ? s.recording->decode : s.recording->prefill;
+    NBL_TRY(run(s, phase, tokens.first(count), 1, sequence, error));
+    memcpy(&s.recording->tokens[sequence->position], tokens.data(), count * sizeof tokens[0]);
+    NBL_TRY(sampled(s, 0, sequence->position, &sequence->next, error));
+    sequence->position += count;
+    sequence->has_next = true;
+    sequence->logits_rows = all_rows ? count : 1;
+    tokens = tokens.subspan(count);
+  }
+  return {};
+}
+
+Status generate_bursts(const Stepper& s, std::span<uint32_t> out, uint32_t* count,
+                       Sequence* sequence, Error* error) {
+  const uint32_t context = s.plan->options.context;
+  const bool slides = s.on_full == OnFull::slide;
+  uint32_t done = 0;
+  while (done < out.size()) {
+    if (slides && sequence->position == context) NBL_TRY(slide(s, sequence, error));
+    const uint32_t room = context - sequence->position;
+    const uint32_t steps = static_cast<uint32_t>(
+        min_of<size_t>(min_of(s.plan->options.max_burst, room), out.size() - done));
+    if (steps == 0) break;
+    const uint32_t first = sequence->next;
+    NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, sequence, error));
+    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed: the
+    // steps after it did nothing, or for a stop token that the device does not know of, something
+    // past the position that is overwritten by whatever comes next.
+    uint32_t fed = first;
+    uint32_t used = 0;
+    bool stopped = false;
+    while (used < steps && !stopped) {
+      out[done + used] = fed;
+      s.recording->tokens[sequence->position + used] = fed;
+      stopped = is_stop_token(*s.model, fed);
+      NBL_TRY(sampled(s, used, sequence->position + used, &sequence->next, error));
+      fed = sequence->next;
+      ++used;
+    }
+    done += used;
+    sequence->position += used;
+    sequence->logits_rows = used == steps ? 1 : 0;
+    if (stopped) break;
+  }
+  *count = done;
+  return {};
+}
+
 }  // namespace
 
 void write_bias(const Stepper& s, uint32_t index, const LogitBias& bias) {
@@ -128,63 +206,19 @@ bool is_stop_token(const Model& model, uint32_t token) {
 Status evaluate(const Stepper& s, std::span<const uint32_t> tokens, Sequence* sequence,
                 Error* error) {
   NBL_TRY(check_tokens(s, tokens, sequence->position, error));
-  const bool all_rows = s.plan->options.logits == LogitsMode::all;
-  while (!tokens.empty()) {
-    if (sequence->position == s.plan->options.context) NBL_TRY(slide(s, sequence, error));
-    const uint32_t room = s.plan->options.context - sequence->position;
-    const uint32_t count = static_cast<uint32_t>(
-        min_of<size_t>(tokens.size(), min_of(s.plan->options.prefill_chunk, room)));
-    const PhaseCommands& phase = count == 1 ? s.recording->decode : s.recording->prefill;
-    NBL_TRY(run(s, phase, tokens.first(count), 1, sequence, error));
-    memcpy(&s.recording->tokens[sequence->position], tokens.data(), count * sizeof tokens[0]);
-    sequence->position += count;
-    sequence->next = result(s, 0);
-    sequence->has_next = true;
-    sequence->logits_rows = all_rows ? count : 1;
-    tokens = tokens.subspan(count);
-  }
-  return {};
+  const Sequence before = *sequence;
+  return forget(evaluate_chunks(s, tokens, sequence, error), before, sequence);
 }
 
 Status generate(const Stepper& s, std::span<uint32_t> out, uint32_t* count, Sequence* sequence,
                 Error* error) {
   if (out.empty()) return fail(error, Code::no_tokens, 0, {});
   if (!sequence->has_next) return fail(error, Code::nothing_evaluated, 0, {});
-  const uint32_t context = s.plan->options.context;
-  const bool slides = s.on_full == OnFull::slide;
-  if (sequence->position >= context && s.on_full == OnFull::error) {
+  if (sequence->position >= s.plan->options.context && s.on_full == OnFull::error) {
     return full(s, uint64_t{sequence->position} + 1, error);
   }
-  uint32_t done = 0;
-  while (done < out.size()) {
-    if (slides && sequence->position == context) NBL_TRY(slide(s, sequence, error));
-    const uint32_t room = context - sequence->position;
-    const uint32_t steps = static_cast<uint32_t>(
-        min_of<size_t>(min_of(s.plan->options.max_burst, room), out.size() - done));
-    if (steps == 0) break;
-    const uint32_t first = sequence->next;
-    NBL_TRY(run(s, s.recording->decode, {&first, 1}, steps, sequence, error));
-    // Step i evaluated `fed` and sampled result(i). A stop token ends the text where it is fed: the
-    // steps after it did nothing, or for a stop token that the device does not know of, something
-    // past the position that is overwritten by whatever comes next.
-    uint32_t fed = first;
-    uint32_t used = 0;
-    bool stopped = false;
-    while (used < steps && !stopped) {
-      out[done + used] = fed;
-      s.recording->tokens[sequence->position + used] = fed;
-      stopped = is_stop_token(*s.model, fed);
-      sequence->next = result(s, used);
-      fed = sequence->next;
-      ++used;
-    }
-    done += used;
-    sequence->position += used;
-    sequence->logits_rows = used == steps ? 1 : 0;
-    if (stopped) break;
-  }
-  *count = done;
-  return {};
+  const Sequence before = *sequence;
+  return forget(generate_bursts(s, out, count, sequence, error), before, sequence);
 }
 
 Status read_logits(const Stepper& s, const Sequence& sequence, std::span<float> out, uint32_t* rows,

@@ -60,15 +60,17 @@ Status check_sampling(const Sampling& sampling, Error* error);
 
 // Runs the tokens from sequence->position on, in chunks, and samples the token after them. With
 // OnFull::slide there is always room.
-// Errors  no_tokens, token_out_of_range, context_full (nothing ran); gpu_timeout, device_lost,
-//         vulkan_call (the engine is then of no more use).
+// Errors  no_tokens, token_out_of_range, context_full (nothing ran); not_finite (the sequence is as
+// it
+//         was before, slides aside); gpu_timeout, device_lost, vulkan_call (the engine is then of
+//         no more use).
 Status evaluate(const Stepper& stepper, std::span<const uint32_t> tokens, Sequence* sequence,
                 Error* error);
 
 // Evaluates sequence->next and what follows from it, up to `out.size()` tokens, writing each before
 // it is evaluated; ends early after a stop token or where the context is full (OnFull::slide:
 // never). Where there is no room for even one: with OnFull::stop *count = 0, else an error.
-// Errors  nothing_evaluated, context_full, and the device's.
+// Errors  nothing_evaluated, context_full, not_finite, and the device's.
 Status generate(const Stepper& stepper, std::span<uint32_t> out, uint32_t* count,
                 Sequence* sequence, Error* error);
 

@@ -190,7 +190,10 @@ bool run_one_token(const AlignedBytes& file) {
     return false;
   }
   const uint32_t token = 3;
-  EXPECT_EQ(nbl_evaluate(engine, &token, 1, &error), 0u) << test::sentence(error);
+  status = nbl_evaluate(engine, &token, 1, &error);
+  if (status != 0) {
+    EXPECT_STREQ(nbl_status_name(status), "not_finite") << test::sentence(error);
+  }
   nbl_close(engine);
   return true;
 }

@@ -111,16 +111,18 @@ TEST(SampleAdjust, takes_a_window_full_of_one_token) {
 TEST(SampleAdjust, leaves_nan_and_infinite_logits_what_they_are) {
   NBL_REQUIRE_GPU(gpu);
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  std::vector<float> logits = {nan, -kInfinity, 2, 3, -1};
-  Sampler sampler = Sampler::of(gpu, gpu->caps(), logits);
-  sampler.set({}, 4);
-  const uint32_t before[] = {0, 1, 2, 3};
-  sampler.remember(before);
-  sampler.step[STEP_TOKENS] = 4;
-  sampler.adjust({.biases = {{3, -kInfinity}}, .repeat = 2, .window = 64});
-  EXPECT_EQ(sampler.run()[0], 2u) << "1, -inf and NaN, and -2 behind it";
+  for (const std::vector<float>& logits : {std::vector<float>{nan, -kInfinity, 2, 3, -1},
+                                           std::vector<float>{1, kInfinity, 2, 3, -1}}) {
+    Sampler sampler = Sampler::of(gpu, gpu->caps(), logits);
+    sampler.set({}, 4);
+    const uint32_t before[] = {0, 1, 2, 3};
+    sampler.remember(before);
+    sampler.step[STEP_TOKENS] = 4;
+    sampler.adjust({.biases = {{3, -kInfinity}}, .repeat = 2, .window = 64});
+    EXPECT_EQ(sampler.run()[0], STEP_NOT_FINITE) << "and run() sees the logits as they were";
+  }
   // All banned: the first one, as argmax has it.
-  sampler = Sampler::of(gpu, gpu->caps(), {1, 2, 3});
+  Sampler sampler = Sampler::of(gpu, gpu->caps(), {1, 2, 3});
   sampler.set({.temperature = 1}, 0);
   sampler.adjust({.biases = {{0, -kInfinity}, {1, -kInfinity}, {2, -kInfinity}}});
   EXPECT_EQ(sampler.run()[0], 0u);

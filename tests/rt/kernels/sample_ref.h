@@ -61,12 +61,12 @@ inline std::vector<uint32_t> philox_reference(std::vector<uint32_t> c, uint32_t 
   return c;
 }
 
-// NaN counts as less than anything; all NaN gives 0.
+// Of numbers.
 template <typename Float>
 uint32_t argmax_reference(const std::vector<Float>& logits) {
   uint32_t best = 0;
   for (uint32_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best] || (std::isnan(logits[best]) && !std::isnan(logits[i]))) best = i;
+    if (logits[i] > logits[best]) best = i;
   }
   return best;
 }

@@ -39,19 +39,11 @@ TEST(Sample, finds_the_largest_logit_of_every_vocabulary) {
   }
 }
 
-TEST(Sample, treats_nan_infinity_and_zeros_as_documented) {
+TEST(Sample, treats_zeros_and_small_numbers_as_documented) {
   NBL_REQUIRE_GPU(gpu);
   const std::vector<std::pair<std::vector<float>, uint32_t>> cases = {
-      {{kNan, -kInfinity, kNan}, 1},
-      {{kNan, kNan}, 0},
-      {{-kInfinity, -kInfinity}, 0},
-      {{kNan, -1e38f, 3, kNan, 3}, 2},
-      {{1, kInfinity, kInfinity}, 1},
-      {{-0.0f, 0.0f}, 0},
-      {{0.0f, -0.0f}, 0},
-      {{-1, -0.0f, 0.0f, -2}, 1},
-      {{-1e-40f, -1e-39f}, 0},
-      {{-3, -2, -5}, 1},
+      {{-0.0f, 0.0f}, 0},      {{0.0f, -0.0f}, 0}, {{-1, -0.0f, 0.0f, -2}, 1},
+      {{-1e-40f, -1e-39f}, 0}, {{-3, -2, -5}, 1},  {{-3e38f, 3e38f, 1}, 1},
   };
   for (const Caps& caps : both(gpu)) {
     for (size_t i = 0; i < cases.size(); ++i) {
@@ -61,17 +53,86 @@ TEST(Sample, treats_nan_infinity_and_zeros_as_documented) {
         EXPECT_EQ(sampler.run()[0], cases[i].second) << "case " << i << " T " << temperature;
       }
     }
-    // With a temperature only finite logits can be drawn, if there are any.
-    Sampler sampler = Sampler::of(gpu, caps, {kNan, -kInfinity, 2, kNan, -kInfinity});
-    sampler.set({.temperature = 100}, 0);
-    for (const uint32_t token : sampler.run(50))
-      EXPECT_EQ(token, 2u);
-    sampler = Sampler::of(gpu, caps, {kNan, 1, kInfinity, 2});
-    sampler.set({.temperature = 1}, 0);
-    EXPECT_EQ(sampler.run()[0], 2u);
-    sampler = Sampler::of(gpu, caps, {kNan, -kInfinity, kNan});
-    sampler.set({.temperature = 1}, 0);
-    EXPECT_EQ(sampler.run()[0], 1u);
+  }
+}
+
+// Wherever it is in a row of several slices, and whatever else is asked for.
+TEST(Sample, gives_no_token_where_a_logit_is_not_finite) {
+  NBL_REQUIRE_GPU(gpu);
+  Random random(6);
+  constexpr uint32_t kVocab = 5003;
+  for (const Caps& caps : both(gpu)) {
+    for (const uint32_t at : {0u, 1u, 1023u, 1024u, 3000u, kVocab - 1}) {
+      for (const float bad : {kNan, -kNan, kInfinity, -kInfinity}) {
+        for (const float temperature : {0.0f, 0.9f}) {
+          std::vector<float> logits = random_logits(&random, kVocab, 3);
+          logits[at] = bad;
+          Sampler sampler = Sampler::of(gpu, caps, logits);
+          sampler.set({.temperature = temperature, .top_k = 40, .top_p = 0.9f}, 40, 3);
+          std::vector<uint32_t> after = sampler.step;
+          // The row of the last of three tokens; steps after it do nothing.
+          EXPECT_EQ(sampler.run(2), (std::vector<uint32_t>{STEP_NOT_FINITE + 2, kPoison}))
+              << bad << " at " << at;
+          after[STEP_INPUT_POS] = 43;
+          after[STEP_TOKEN_COUNT] = 0;
+          after[STEP_OUT_INDEX] = 1;
+          after[STEP_TOKENS] = STEP_NOT_FINITE + 2;
+          after[STEP_RECENT + 40] = sampler.step[STEP_RECENT + 40];
+          EXPECT_EQ(sampler.step, after);
+        }
+      }
+    }
+  }
+}
+
+// -infinity is how a bias bans a token; everything else is still found.
+TEST(Sample, tells_a_ban_from_a_logit_that_is_not_finite) {
+  NBL_REQUIRE_GPU(gpu);
+  for (const Caps& caps : both(gpu)) {
+    for (const float temperature : {0.0f, 0.9f}) {
+      const AdjustRule ban{.biases = {{2, -kInfinity}}};
+      Sampler sampler = Sampler::of(gpu, caps, {-90, 3, 9, -90});
+      sampler.set({.temperature = temperature}, 0);
+      sampler.adjust(ban);
+      EXPECT_EQ(sampler.run()[0], 1u);
+      for (const float bad : {kNan, kInfinity}) {
+        for (const uint32_t at : {0u, 2u}) {
+          std::vector<float> logits = {-90, 3, 9, -90};
+          logits[at] = bad;
+          Sampler spoilt = Sampler::of(gpu, caps, logits);
+          spoilt.set({.temperature = temperature}, 0);
+          spoilt.adjust(ban);
+          EXPECT_EQ(spoilt.run()[0], STEP_NOT_FINITE) << bad << " at " << at;
+        }
+      }
+      // A penalty bans nothing.
+      Sampler worse = Sampler::of(gpu, caps, {1, -kInfinity, 2});
+      worse.set({.temperature = temperature}, 1);
+      worse.adjust({.repeat = 2, .window = 1});
+      EXPECT_EQ(worse.run()[0], STEP_NOT_FINITE);
+    }
+  }
+}
+
+TEST(Sample, names_the_first_row_that_is_not_finite) {
+  NBL_REQUIRE_GPU(gpu);
+  Random random(7);
+  for (const Caps& caps : both(gpu)) {
+    for (uint32_t live = 1; live <= 5; ++live) {
+      for (uint32_t bad = 0; bad < 5; ++bad) {
+        std::vector<std::vector<float>> rows;
+        for (int r = 0; r < 5; ++r)
+          rows.push_back(random_logits(&random, 2100, 3));
+        rows[bad][random.below(2100)] = kNan;
+        rows[4][random.below(2100)] = kInfinity;
+        Sampler sampler{gpu, caps, {2100, 5, true}, to_rows(rows)};
+        sampler.set({}, 10, live);
+        // Rows past the live ones are not looked at.
+        EXPECT_EQ(sampler.run()[0], bad < live || live == 5 ? STEP_NOT_FINITE + bad
+                                                            : argmax_reference(rows[live - 1]))
+            << bad << " of " << live;
+      }
+    }
   }
 }
 

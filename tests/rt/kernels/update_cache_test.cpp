@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/support/caches.h"
 #include "tests/support/gpu.h"
 #include "tests/support/q4.h"
@@ -182,7 +185,7 @@ TEST(UpdateCache, int8_rows_of_nothing_and_of_the_largest_floats_stay_finite) {
   std::vector<float> x(3 * 8, 0.0f);
   std::fill_n(x.begin() + 8, 8, 1e-40f);
   x[16] = -3.4e38f;
-  x[17] = INFINITY;
+  x[17] = 3.4e38f;
   Caches caches(1, 3, 8, DType::i8);
   run(gpu, gpu->caps(), {3, 1, 8, 3, DType::i8}, 0, 3, activation_words(x, 3, 8), &caches.k);
   for (uint32_t d = 0; d < 8; ++d) {
@@ -190,8 +193,26 @@ TEST(UpdateCache, int8_rows_of_nothing_and_of_the_largest_floats_stay_finite) {
     EXPECT_EQ(caches.value(caches.k, 0, 1, d), 0);
     EXPECT_TRUE(std::isfinite(caches.value(caches.k, 0, 2, d)));
   }
-  EXPECT_LT(caches.value(caches.k, 0, 2, 0), -2.9e38);
-  EXPECT_GT(caches.value(caches.k, 0, 2, 1), 2.9e38);
+  EXPECT_LT(caches.value(caches.k, 0, 2, 0), -3.3e38);
+  EXPECT_GT(caches.value(caches.k, 0, 2, 1), 3.3e38);
+}
+
+// So that whatever reads the row is no number either; rows beside it are as they were.
+TEST(UpdateCache, what_is_not_finite_is_no_number_in_a_cache_of_any_type) {
+  NBL_REQUIRE_GPU(gpu);
+  for (const DType type : {DType::f32, DType::f16, DType::i8}) {
+    for (const float bad : {INFINITY, -INFINITY, std::numeric_limits<float>::quiet_NaN()}) {
+      std::vector<float> x(3 * 8, 2.0f);
+      x[8 + 5] = bad;
+      Caches caches(1, 3, 8, type);
+      run(gpu, gpu->caps(), {3, 1, 8, 3, type}, 0, 3, activation_words(x, 3, 8), &caches.k);
+      EXPECT_FALSE(std::isfinite(caches.value(caches.k, 0, 1, 5)));
+      for (uint32_t d = 0; d < 8; ++d) {
+        EXPECT_NEAR(caches.value(caches.k, 0, 0, d), 2, 1e-6);
+        EXPECT_NEAR(caches.value(caches.k, 0, 2, d), 2, 1e-6);
+      }
+    }
+  }
 }
 
 }  // namespace
