@@ -62,7 +62,7 @@ struct Instruction {
 
 class Reader {
  public:
-  explicit Reader(const std::vector<uint32_t>& words) {
+  Reader(const std::vector<uint32_t>& words, const std::vector<uint32_t>& spec) : spec_(spec) {
     if (words.size() < 5 || words[0] != 0x07230203u) throw std::runtime_error("not SPIR-V");
     for (size_t at = 5; at < words.size();) {
       const uint32_t length = words[at] >> 16;
@@ -123,7 +123,10 @@ class Reader {
       facts.bindings = std::max(facts.bindings, o[2] + 1);
       bindings_[o[0]] = o[2];
     }
-    if (o[1] == kSpecId) facts.spec_count = std::max(facts.spec_count, o[2] + 1);
+    if (o[1] == kSpecId) {
+      facts.spec_count = std::max(facts.spec_count, o[2] + 1);
+      spec_ids_[o[0]] = o[2];
+    }
     if (o[1] == kArrayStride) strides_[o[0]] = o[2];
     if (o[1] == kDescriptorSet && o[2] != 0) throw std::runtime_error("descriptor set is not 0");
     if (o[1] == kBuiltIn && o[2] == kBuiltInWorkgroupSize) workgroup_size_ = o[0];
@@ -164,6 +167,8 @@ class Reader {
   uint32_t value_of(uint32_t id) const {
     const Instruction& in = constants_.at(id);
     const auto& o = in.operands;
+    const auto spec_id = spec_ids_.find(id);
+    if (spec_id != spec_ids_.end() && spec_id->second < spec_.size()) return spec_[spec_id->second];
     if (in.op != kOpSpecConstantOp) return o[2];
     const auto arg = [&](size_t i) { return value_of(o[3 + i]); };
     switch (o[2]) {
@@ -223,6 +228,8 @@ class Reader {
     return end;
   }
 
+  const std::vector<uint32_t>& spec_;
+  std::map<uint32_t, uint32_t> spec_ids_;  // by constant
   std::map<uint32_t, Instruction> types_;
   std::map<uint32_t, Instruction> constants_;
   std::map<uint32_t, uint32_t> strides_;
@@ -233,8 +240,8 @@ class Reader {
 
 }  // namespace
 
-Facts reflect(const std::vector<uint32_t>& words) {
-  return Reader(words).facts;
+Facts reflect(const std::vector<uint32_t>& words, const std::vector<uint32_t>& spec) {
+  return Reader(words, spec).facts;
 }
 
 }  // namespace nbl::spirv
