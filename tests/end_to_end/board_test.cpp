@@ -116,34 +116,30 @@ class OnBoard : public testing::TestWithParam<Profile> {
       ADD_FAILURE() << broken;
   }
 
-  static void expect_same_tokens(const AlignedBytes& file, uint32_t count) {
-    const EngineOptions options{.max_burst = 7, .logits = NBL_LOGITS_ALL};
+  static void expect_same_tokens(const AlignedBytes& file, uint32_t count, uint32_t flags) {
+    EngineOptions options{.flags = flags, .max_burst = 7, .logits = NBL_LOGITS_ALL};
     Transcript expected;
     {
       TestEngine own(file.span(), options);
       expected = run(own, count);
     }
-    for (const uint32_t flags : {0u, uint32_t{NBL_FLAG_FLOOR_KERNELS}}) {
-      EngineOptions on_board = options;
-      on_board.flags = flags;
-      on_board.vulkan = clamped();
-      TestEngine engine(file.span(), on_board);
-      const Transcript got = run(engine, count);
-      EXPECT_EQ(got.tokens, expected.tokens);
-      ASSERT_EQ(got.logits.size(), expected.logits.size());
-      for (size_t i = 0; i < got.logits.size(); ++i) {
-        const std::vector<double> wanted(expected.logits[i].begin(), expected.logits[i].end());
-        // Both are within 1e-3 of the float64 reference, or 4e-3 where a cache entry rounds away.
-        EXPECT_LT(relative_error(got.logits[i], wanted), 5e-3) << "row " << i;
-      }
-      expect_within();
+    options.vulkan = clamped();
+    TestEngine engine(file.span(), options);
+    const Transcript got = run(engine, count);
+    EXPECT_EQ(got.tokens, expected.tokens);
+    ASSERT_EQ(got.logits.size(), expected.logits.size());
+    for (size_t i = 0; i < got.logits.size(); ++i) {
+      const std::vector<double> wanted(expected.logits[i].begin(), expected.logits[i].end());
+      // Both are within 1e-3 of the float64 reference, or 4e-3 where a cache entry rounds away.
+      EXPECT_LT(relative_error(got.logits[i], wanted), 5e-3) << "row " << i;
     }
+    expect_within();
   }
 };
 
 TEST_P(OnBoard, a_llama_gives_the_tokens_of_the_machine) {
-  for (const DType cache : {DType::f16, DType::i8})
-    expect_same_tokens(llama(cache), 20);
+  expect_same_tokens(llama(DType::f16), 20, 0);
+  expect_same_tokens(llama(DType::i8), 20, NBL_FLAG_FLOOR_KERNELS);
   bool coherent = true;
   for (uint32_t i = 0; i < GetParam().caps.memory_type_count; ++i) {
     const uint32_t flags = GetParam().caps.memory_types[i].flags;
@@ -155,7 +151,9 @@ TEST_P(OnBoard, a_llama_gives_the_tokens_of_the_machine) {
 
 TEST_P(OnBoard, a_trained_model_gives_the_tokens_of_the_machine) {
   NBL_REQUIRE_STORIES();
-  expect_same_tokens(stories_file(), 60);
+  // Its kernels are the same and take a CPU long.
+  if (GetParam().caps.kind == DeviceKind::discrete) GTEST_SKIP() << "a wide GPU's kernels";
+  expect_same_tokens(stories_file(), 60, 0);
 }
 
 TEST_P(OnBoard, the_device_is_the_board_s_as_far_as_the_machine_goes) {

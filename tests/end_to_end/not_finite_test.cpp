@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "tests/support/engine.h"
@@ -82,7 +83,9 @@ TEST_F(NotFinite, numbers_in_any_weight_are_reported) {
     uint32_t planted = 0;
     for (uint32_t tensor = 0; tensor < count; ++tensor) {
       PlantedFile file(good);
-      if (!file.is_weight(tensor)) continue;
+      // The second layer is as the first.
+      if (!file.is_weight(tensor) || file.model().tensor(tensor).name.starts_with("blk.1."))
+        continue;
       const uint32_t bits = (planted % 2 == 0) == c.fuse ? kNanBits : kInfinityBits;
       const uint32_t flags = kFlags[planted / 2 % 4];
       // Of a table the row of the prompt's first token; of a vector and of other matrices
@@ -95,7 +98,7 @@ TEST_F(NotFinite, numbers_in_any_weight_are_reported) {
       EXPECT_EQ(engine.position(), 0u);
       ++planted;
     }
-    EXPECT_GE(planted, c.fuse ? 11u : 19u);
+    EXPECT_GE(planted, c.fuse ? 9u : 12u);
   }
 }
 
@@ -117,31 +120,30 @@ TEST_F(NotFinite, row_of_a_token_is_met_at_its_step_of_any_burst) {
   PlantedFile file(healthy());
   file.plant_row(file.find("token_embd.weight"), expected[at], kNanBits);
 
-  for (const uint32_t flags : kFlags) {
-    for (const uint32_t burst : {1u, 4u, 32u}) {
-      TestEngine engine(file.bytes(),
-                        {.flags = flags, .max_burst = burst, .logits = NBL_LOGITS_LAST});
-      engine.evaluate(kPrompt);
-      const uint32_t first = engine.next_token();
-      EXPECT_EQ(generate(engine, kSteps), 5 + at) << "burst " << burst << " flags " << flags;
-      // As it was before the call, but for the logits.
-      EXPECT_EQ(engine.position(), 5u);
-      EXPECT_EQ(engine.next_token(), first);
-      EXPECT_THROW(engine.logits(), std::runtime_error);
-      // The tokens in front of it can be had, and it is still there.
-      EXPECT_EQ(engine.generate(at),
-                std::vector<uint32_t>(expected.begin(), expected.begin() + at));
-      EXPECT_EQ(engine.next_token(), expected[at]);
-      EXPECT_EQ(generate(engine, 1), 5 + at);
-      // Other tokens in its place are fine, and so is the token banned.
-      engine.rewind(5);
-      const nbl_logit_bias ban = {expected[at], -std::numeric_limits<float>::infinity()};
-      nbl_error error = {};
-      ASSERT_EQ(nbl_set_logit_bias(engine.get(), &ban, 1, &error), 0u);
-      engine.evaluate({&expected[0], 1});
-      EXPECT_EQ(engine.generate(kSteps - 1).size(), kSteps - 1);
-      EXPECT_EQ(engine.position(), 5 + kSteps);
-    }
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint32_t flags = kFlags[i];
+    const uint32_t burst = std::array{32u, 1u, 4u, 32u}[i];
+    TestEngine engine(file.bytes(),
+                      {.flags = flags, .max_burst = burst, .logits = NBL_LOGITS_LAST});
+    engine.evaluate(kPrompt);
+    const uint32_t first = engine.next_token();
+    EXPECT_EQ(generate(engine, kSteps), 5 + at) << "burst " << burst << " flags " << flags;
+    // As it was before the call, but for the logits.
+    EXPECT_EQ(engine.position(), 5u);
+    EXPECT_EQ(engine.next_token(), first);
+    EXPECT_THROW(engine.logits(), std::runtime_error);
+    // The tokens in front of it can be had, and it is still there.
+    EXPECT_EQ(engine.generate(at), std::vector<uint32_t>(expected.begin(), expected.begin() + at));
+    EXPECT_EQ(engine.next_token(), expected[at]);
+    EXPECT_EQ(generate(engine, 1), 5 + at);
+    // Other tokens in its place are fine, and so is the token banned.
+    engine.rewind(5);
+    const nbl_logit_bias ban = {expected[at], -std::numeric_limits<float>::infinity()};
+    nbl_error error = {};
+    ASSERT_EQ(nbl_set_logit_bias(engine.get(), &ban, 1, &error), 0u);
+    engine.evaluate({&expected[0], 1});
+    EXPECT_EQ(engine.generate(kSteps - 1).size(), kSteps - 1);
+    EXPECT_EQ(engine.position(), 5 + kSteps);
   }
 }
 

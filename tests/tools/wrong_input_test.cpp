@@ -9,6 +9,7 @@
 #include "tests/support/fault_rig.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/hostile_file.h"
+#include "tests/support/planted.h"
 #include "tests/support/process.h"
 
 namespace nbl {
@@ -170,6 +171,16 @@ TEST_F(WrongInput, a_tensor_type_that_is_not_known_is_named_with_its_tensor) {
   const ProcessResult result = compile(bytes);
   expect_refusal(result, "nibblec", name);
   EXPECT_NE(result.err.find("99"), std::string::npos) << result.err;
+}
+
+TEST_F(WrongInput, weights_that_are_not_finite_are_reported_with_the_position) {
+  NBL_REQUIRE_VULKAN();
+  test::PlantedFile planted(model());
+  planted.plant(planted.find("output_norm.weight"), 0, test::kNanBits);
+  const TempFile file(bytes_of(planted.bytes()), ".nbl");
+  const ProcessResult result = run_model(file.path());
+  expect_refusal(result, "nibble-run", "the logits at position 1 are not finite");
+  EXPECT_EQ(result.out, "");
 }
 
 TEST_F(WrongInput, text_for_a_model_without_a_tokenizer_is_refused_and_ids_are_not) {

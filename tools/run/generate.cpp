@@ -1,6 +1,7 @@
 #include "tools/run/generate.h"
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "tools/common/failure.h"
@@ -75,7 +76,14 @@ void generate(nibble::Engine& engine, const Options& options, Output& output,
     const uint32_t limit = std::min(burst, options.generate - statistics.generated);
     uint32_t count = 0;
     const Clock::time_point start = Clock::now();
-    check(engine.generate({tokens.data(), limit}, &count, &error), error);
+    const nbl_status status = engine.generate({tokens.data(), limit}, &count, &error);
+    // What comes before the token whose logits are not finite is text still.
+    if (std::string_view(nbl_status_name(status)) == "not_finite" && options.on_full != "slide" &&
+        error.value > engine.position()) {
+      burst = static_cast<uint32_t>(error.value - engine.position());
+      continue;
+    }
+    check(status, error);
     const double seconds = seconds_since(start);
     statistics.generated += count;
     statistics.stopped = !options.ignore_stop && engine.is_stop_token(tokens[count - 1]);
