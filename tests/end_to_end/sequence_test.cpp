@@ -74,6 +74,34 @@ TEST_F(Sequence, does_not_depend_on_the_size_of_bursts) {
   }
 }
 
+// Three engines side by side in one process, which take turns.
+TEST_F(Sequence, is_the_same_over_twenty_runs_of_engines_side_by_side) {
+  for (const uint32_t flags : {0u, uint32_t{NBL_FLAG_GPU_KERNELS}, uint32_t{NBL_FLAG_CHAIN}}) {
+    TestEngine one(model_file().span(), {.flags = flags, .max_burst = 1});
+    TestEngine four(model_file().span(), {.flags = flags, .max_burst = 4});
+    TestEngine many(model_file().span(), {.flags = flags, .max_burst = 32});
+    const std::vector<uint32_t> first = sampled(&one, kWarm, 13, 37);
+    ASSERT_EQ(first.size(), 37u);
+    for (int run = 0; run < 20; ++run) {
+      for (TestEngine* engine : {&one, &four, &many}) {
+        engine->rewind(0);
+        engine->set_sampling(kWarm);
+        engine->evaluate(prompt_of(13));
+      }
+      std::vector<uint32_t> tokens[3];
+      for (const uint32_t part : {5u, 32u}) {
+        for (int i = 0; i < 3; ++i) {
+          TestEngine* const engine = i == 0 ? &one : i == 1 ? &four : &many;
+          const std::vector<uint32_t> some = engine->generate(part);
+          tokens[i].insert(tokens[i].end(), some.begin(), some.end());
+        }
+      }
+      for (const std::vector<uint32_t>& got : tokens)
+        EXPECT_EQ(got, first) << "run " << run << " flags " << flags;
+    }
+  }
+}
+
 TEST_F(Sequence, does_not_depend_on_who_asks_for_the_next_step) {
   TestEngine engine(model_file().span());
   const std::vector<uint32_t> burst = sampled(&engine, kWarm, 9, 40);
