@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "rt/kernels/variants.h"
@@ -103,6 +104,7 @@ void Device::choose_device() {
   Error error;
   check(fill_caps(vk, physical_, scratch, &caps, &error), error);
   check(compute_queue_family(vk, physical_, &family, &error), error);
+  std::printf("device: %s, driver version %#x\n", caps.name, caps.driver_version);
   // Below these versions the features are extensions, which this harness does not enable.
   if (caps.api_version < VK_API_VERSION_1_3) caps.features &= ~uint32_t{kIntegerDot};
   if (caps.api_version < VK_API_VERSION_1_2) {
