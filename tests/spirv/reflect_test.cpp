@@ -37,6 +37,15 @@ TEST(Reflect, finds_in_the_committed_words_what_the_table_says) {
   }
 }
 
+TEST(Reflect, takes_the_values_of_specialisation_constants) {
+  const std::vector<uint32_t> words = words_of(VariantId::quantize_rows_floor);
+  const spirv::Facts usual = spirv::reflect(words);
+  const spirv::Facts half = spirv::reflect(words, {usual.local_x / 2});
+  EXPECT_EQ(half.local_x, usual.local_x / 2);
+  // A vec2 a work-item, sized by the work-group.
+  EXPECT_EQ(usual.shared_bytes - half.shared_bytes, 8 * (usual.local_x / 2));
+}
+
 TEST(Reflect, tells_the_bindings_that_are_images) {
   EXPECT_EQ(spirv::reflect(words_of(VariantId::embedding_texture)).image_mask, 1u << 1);
   EXPECT_EQ(spirv::reflect(words_of(VariantId::embedding_floor)).image_mask, 0u);
