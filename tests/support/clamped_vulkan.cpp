@@ -237,11 +237,11 @@ bool check_stage(const VkPipelineShaderStageCreateInfo& stage) {
                 sizeof spec[0]);
   }
   const spirv::Facts facts = spirv::reflect(state.modules.at(stage.module), spec);
-  const bool small = within(facts.local_x, state.is.max_invocations, "invocations") &
-                     within(facts.local_x, state.is.max_workgroup_x, "size of a work-group") &
-                     within(facts.shared_bytes, state.is.max_shared_bytes, "shared memory");
+  const bool lanes = within(facts.local_x, state.is.max_invocations, "invocations");
+  const bool width = within(facts.local_x, state.is.max_workgroup_x, "size of a work-group");
+  const bool shared = within(facts.shared_bytes, state.is.max_shared_bytes, "shared memory");
   const uint32_t missing = features_of(facts.capability_mask) & ~usable_features();
-  return allowed(missing == 0, "capability of a module") && small;
+  return allowed(missing == 0, "capability of a module") && lanes && width && shared;
 }
 
 VKAPI_ATTR VkResult VKAPI_CALL CreateComputePipelines(VkDevice device, VkPipelineCache cache,
