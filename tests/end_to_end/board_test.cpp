@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 
 #include "boards/boards.h"
@@ -104,6 +105,18 @@ Transcript run(TestEngine& engine, uint32_t count) {
   return out;
 }
 
+// Host memory for the driver; nothing asks for more than a maximal alignment when it grows a block.
+VKAPI_ATTR void* VKAPI_CALL allocate(void*, size_t size, size_t align, VkSystemAllocationScope) {
+  return std::aligned_alloc(align, (size + align - 1) / align * align);
+}
+VKAPI_ATTR void* VKAPI_CALL reallocate(void*, void* block, size_t size, size_t,
+                                       VkSystemAllocationScope) {
+  return std::realloc(block, size);
+}
+VKAPI_ATTR void VKAPI_CALL release(void*, void* block) {
+  std::free(block);
+}
+
 class OnBoard : public testing::TestWithParam<Profile> {
  protected:
   void SetUp() override { NBL_REQUIRE_VULKAN(); }
@@ -161,8 +174,9 @@ TEST_P(OnBoard, the_device_is_the_board_s_as_far_as_the_machine_goes) {
   Device device;
   Error error;
   std::vector<VkExtensionProperties> scratch(kExtensionScratch);
-  const Status status = open_device(reinterpret_cast<PFN_vkGetInstanceProcAddr>(clamped()), {}, 0,
-                                    scratch, &device, &error);
+  const VkAllocationCallbacks host = {nullptr, allocate, reallocate, release, nullptr, nullptr};
+  const auto entry = reinterpret_cast<PFN_vkGetInstanceProcAddr>(clamped());
+  const Status status = open_device(entry, host, 0, scratch, &device, &error);
   char text[256] = {};
   describe(error, text, sizeof text);
   ASSERT_TRUE(status.ok()) << text;
