@@ -13,6 +13,15 @@ if(NIBBLE_SANITIZE)
   target_link_options(nibble_warnings INTERFACE -fsanitize=address,undefined)
 endif()
 
+# Fuzzers steer by what code they reach, so all of it counts its edges. Vectors check their indices.
+if(NIBBLE_FUZZ)
+  if(NOT NIBBLE_SANITIZE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "NIBBLE_FUZZ needs NIBBLE_SANITIZE and clang, not ${CMAKE_CXX_COMPILER_ID}")
+  endif()
+  target_compile_options(nibble_warnings INTERFACE -fsanitize=fuzzer-no-link)
+  target_compile_definitions(nibble_warnings INTERFACE _GLIBCXX_ASSERTIONS)
+endif()
+
 # Firmware rules (docs/design.md): no exceptions, RTTI, unwind tables, guards or C++ runtime.
 add_library(nibble_runtime_flags INTERFACE)
 target_compile_options(nibble_runtime_flags INTERFACE

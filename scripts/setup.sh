@@ -9,7 +9,7 @@ packages=(
   libvulkan-dev libvulkan1 vulkan-validationlayers mesa-vulkan-drivers glslc spirv-tools
   libflatbuffers-dev flatbuffers-compiler libgtest-dev libbenchmark-dev libcli11-dev libfmt-dev
   nlohmann-json3-dev libssl-dev libzip-dev
-  clang clang-format
+  clang libclang-rt-dev clang-format
 )
 
 (($# == 0)) || packages=("$@")

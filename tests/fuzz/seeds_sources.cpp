@@ -1,0 +1,240 @@
+// Checkpoints, model folders, exported programs and vocabularies.
+#include <nlohmann/json.hpp>
+
+#include "compiler/import/gguf_writer.h"
+#include "tests/fuzz/seeds.h"
+#include "tests/support/chat_model.h"
+#include "tests/support/gguf_writer.h"
+#include "tests/support/llama2c_writer.h"
+#include "tests/support/packed_folder.h"
+#include "tests/support/pt2_fixture.h"
+#include "tests/support/tokenizer_json.h"
+
+namespace nbl::fuzz {
+namespace {
+
+using namespace nbl::test;
+using compiler::SourceType;
+
+LlamaSpec tiny(const char* architecture, SourceType type) {
+  LlamaSpec spec;
+  spec.dim = 32;
+  spec.layers = 1;
+  spec.heads = 2;
+  spec.kv_heads = 1;
+  spec.head_dim = 16;
+  spec.ffn = 32;
+  spec.vocab = 280;
+  spec.context = 16;
+  spec.type = type;
+  spec.architecture = architecture;
+  return spec;
+}
+
+// Types whose blocks are 256 wide.
+bool is_wide(SourceType type) {
+  return compiler::source_block(type) > 32;
+}
+
+std::string split_part(const LlamaFile& source, const LlamaSpec& spec, uint32_t part,
+                       uint32_t parts) {
+  compiler::GgufWriter writer;
+  if (part == 0) writer.add_hyper(hyper_of(spec));
+  const std::vector<NamedShape> shapes = named_shapes(spec);
+  writer.add_u32("split.no", part);
+  writer.add_u32("split.count", parts);
+  writer.add_u32("split.tensors.count", static_cast<uint32_t>(shapes.size()));
+  std::string data;
+  for (size_t i = part; i < shapes.size(); i += parts) {
+    std::vector<float> values = source.weights.at(shapes[i].name);
+    writer.add_tensor(shapes[i].name + ".weight", SourceType::f32, shapes[i].rows,
+                      shapes[i].columns);
+    data += encode_tensor(SourceType::f32, shapes[i].columns, &values);
+    data.append(compiler::GgufWriter::padding_after(data.size()), '\0');
+  }
+  return writer.header() + data;
+}
+
+FolderSpec tiny_folder(const std::string& class_name) {
+  FolderSpec spec = spec_of(class_name);
+  spec.layers = 1;
+  spec.dim = spec.ffn = 32;
+  spec.heads = spec.kv_heads = 2;
+  spec.head_dim = 16;
+  spec.vocab = 9;
+  spec.inv_freq.clear();
+  spec.windows.resize(spec.windows.empty() ? 0 : 1);
+  return spec;
+}
+
+json spm_vocabulary() {
+  return {{"added_tokens", {added_token(0, "<unk>", true), added_token(1, "<s>", true)}},
+          {"normalizer", mark_normalizer(true)},
+          {"pre_tokenizer",
+           {{"type", "Metaspace"},
+            {"replacement", kMark},
+            {"prepend_scheme", "first"},
+            {"split", false}}},
+          {"post_processor", template_of("<s>", 1)},
+          {"model",
+           {{"type", "BPE"},
+            {"unk_token", "<unk>"},
+            {"byte_fallback", true},
+            {"vocab",
+             {{"<unk>", 0},
+              {"<s>", 1},
+              {kMark, 2},
+              {"a", 3},
+              {std::string(kMark) + "a", 4},
+              {"<0x0A>", 5}}},
+            {"merges", json::array({std::string(kMark) + " a"})}}}};
+}
+
+json bpe_vocabulary() {
+  json vocab = json::object();
+  for (char c = '!'; c <= '~'; ++c)
+    vocab[std::string(1, c)] = vocab.size();
+  vocab["\u0120"] = vocab.size();
+  vocab["ab"] = vocab.size();
+  vocab["abc"] = vocab.size();
+  return {{"added_tokens", {added_token(97, "<|eot_id|>", true), added_token(98, "<t x>", false)}},
+          {"normalizer", {{"type", "NFC"}}},
+          {"pre_tokenizer", sequence(json::array({kDigits, byte_level(true)}))},
+          {"post_processor", {{"type", "ByteLevel"}}},
+          {"model",
+           {{"type", "BPE"},
+            {"vocab", vocab},
+            {"ignore_merges", true},
+            {"merges", json::array({json::array({"a", "b"}), json::array({"ab", "c"})})}}}};
+}
+
+std::string varint(uint64_t value) {
+  std::string bytes;
+  for (; value >= 128; value >>= 7)
+    bytes += static_cast<char>(value | 128);
+  return bytes + static_cast<char>(value);
+}
+std::string number(uint32_t field, uint64_t value) {
+  return varint(field << 3) + varint(value);
+}
+std::string message(uint32_t field, const std::string& bytes) {
+  return varint(field << 3 | 2) + varint(bytes.size()) + bytes;
+}
+std::string sentencepiece() {
+  std::string all;
+  const auto piece = [&](const std::string& text, uint64_t type) {
+    all +=
+        message(1, message(1, text) + varint(2 << 3 | 5) + std::string(4, '\0') + number(3, type));
+  };
+  piece("<unk>", 2);
+  piece("<s>", 3);
+  piece("</s>", 3);
+  for (const char* byte : {"<0x21>", "<0x41>"})
+    piece(byte, 6);
+  for (const char* text : {"\xe2\x96\x81", "a", "b", "ab"})
+    piece(text, 1);
+  piece("<t>", 4);
+  return all + message(2, number(3, 2) + number(40, 0) + number(41, 1) + number(42, 2)) +
+         message(3, number(4, 0));
+}
+
+}  // namespace
+
+void write_gguf_seeds(const SeedFolder& folder) {
+  for (uint32_t i = 0; i < compiler::kSourceTypeCount; ++i) {
+    const auto type = static_cast<SourceType>(i);
+    LlamaSpec spec = tiny("llama", type);
+    if (is_wide(type)) {
+      spec.dim = spec.ffn = 256;
+      spec.head_dim = 128;
+      spec.vocab = 12;
+      spec.tokenizer = false;
+    }
+    folder.write("type" + std::to_string(i) + ".gguf", write_gguf_llama(spec).bytes);
+  }
+  for (const char* architecture : {"qwen2", "qwen3", "gemma3", "phi3"}) {
+    LlamaSpec spec = tiny(architecture, SourceType::q8_0);
+    spec.window = spec.is("gemma3") ? 8 : 0;
+    spec.window_period = spec.is("gemma3") ? 6 : 0;
+    spec.vocab = 40;
+    spec.tokenizer = false;
+    if (spec.is("phi3")) {
+      spec.short_factors = spec.long_factors = std::vector<float>(8, 1.5f);
+      spec.short_context = 8;
+    }
+    folder.write(std::string(architecture) + ".gguf", write_gguf_llama(spec).bytes);
+  }
+  LlamaSpec spec = tiny("llama", SourceType::f32);
+  spec.vocab = 40;
+  spec.tokenizer = false;
+  const LlamaFile source = write_gguf_llama(spec);
+  ZipMembers parts;
+  for (uint32_t part = 0; part < 3; ++part) {
+    parts.emplace_back("model-0000" + std::to_string(part + 1) + "-of-00003.gguf",
+                       split_part(source, spec, part, 3));
+  }
+  folder.write("split.zip", zip_of(parts));
+  compiler::GgufWriter vocabulary;
+  compiler::TokenizerData data = chat_vocabulary();
+  vocabulary.add_tokenizer(data);
+  folder.write("vocabulary.gguf", vocabulary.header());
+  LlamaSpec legacy = tiny("llama", SourceType::f32);
+  legacy.vocab = 40;
+  folder.write("llama2c.bin", write_llama2c(legacy).bytes);
+}
+
+void write_folder_seeds(const SeedFolder& folder) {
+  const auto add = [&](const std::string& name, const FolderModel& model, bool vocabulary) {
+    ZipMembers members = {{"config.json", model.config_text()},
+                          {"model.safetensors", safetensors_file(model.tensors)}};
+    if (vocabulary) members.emplace_back("tokenizer.json", spm_vocabulary().dump());
+    folder.write(name + ".zip", zip_of(members));
+  };
+  for (const char* class_name : {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM",
+                                 "Gemma3ForCausalLM", "Phi3ForCausalLM"}) {
+    add(class_name, random_folder_model(tiny_folder(class_name)), class_name[0] == 'L');
+  }
+  const FolderModel plain = random_folder_model(tiny_folder("LlamaForCausalLM"));
+  add("gptq", packed_model(plain, PackedAs::gptq, 32, "F16"), false);
+  add("gptq_v2", packed_model(plain, PackedAs::gptq_v2, 32, "F16"), false);
+  add("compressed", packed_model(plain, PackedAs::compressed_tensors, 32, "BF16"), false);
+  add("torchao", packed_model(plain, PackedAs::torchao, 32, "F32"), false);
+  FolderModel scaled = plain;
+  scaled.config["rope_scaling"] =
+      R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+      R"("original_max_position_embeddings":64})";
+  scaled.config["layer_types"] = R"(["sliding_attention"])";
+  scaled.config["sliding_window"] = "16";
+  add("scaled", scaled, true);
+  // The same tensors in two files.
+  std::vector<StoredTensor> halves[2];
+  json index = {{"metadata", json::object()}, {"weight_map", json::object()}};
+  for (size_t i = 0; i < plain.tensors.size(); ++i) {
+    halves[i % 2].push_back(plain.tensors[i]);
+    index["weight_map"][plain.tensors[i].name] = i % 2 == 0 ? "a.safetensors" : "b.safetensors";
+  }
+  folder.write("sharded.zip", zip_of({{"config.json", plain.config_text()},
+                                      {"model.safetensors.index.json", index.dump()},
+                                      {"a.safetensors", safetensors_file(halves[0])},
+                                      {"b.safetensors", safetensors_file(halves[1])}}));
+}
+
+void write_program_seeds(const SeedFolder& folder) {
+  for (const std::string& name : pt2_names())
+    folder.write(name + ".pt2", Pt2Archive(name).bytes());
+}
+
+void write_tokenizer_seeds(const SeedFolder& folder) {
+  folder.write("spm.json", spm_vocabulary().dump());
+  folder.write("bpe.json", bpe_vocabulary().dump());
+  folder.write("sentencepiece.model", sentencepiece());
+  folder.write("tiktoken.model", "IQ== 0\nIg== 1\nISI= 2\n");
+  folder.write("llama2c.bin", write_llama2c_tokenizer(compiler::synthetic_vocabulary(270)));
+  for (const bool bpe : {false, true}) {
+    compiler::GgufWriter writer;
+    writer.add_tokenizer(bpe ? chat_vocabulary() : compiler::synthetic_vocabulary(262));
+    folder.write(bpe ? "bpe.gguf" : "spm.gguf", writer.header());
+  }
+}
+
+}  // namespace nbl::fuzz
