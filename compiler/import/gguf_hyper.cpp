@@ -113,6 +113,7 @@ Hyper read_gguf_hyper(const GgufFile& file, const GgufTensor* embedding) {
   const Keys keys(file, hyper.architecture);
   hyper.dim = keys.required_count("embedding_length");
   hyper.layers = keys.required_count("block_count");
+  check_layer_count(file.path(), hyper.layers);
   hyper.heads = keys.required_count("attention.head_count");
   hyper.kv_heads = keys.count("attention.head_count_kv").value_or(hyper.heads);
   hyper.ffn = keys.required_count("feed_forward_length");

@@ -97,10 +97,14 @@ void split_rows(const std::string& name, const std::vector<NamedRows>& parts,
 
 }  // namespace
 
+void check_layer_count(std::string_view file, uint32_t layers) {
+  check_range(file, "the layer count", layers, kMaxLayers);
+}
+
 void check_llama_hyper(std::string_view file, const Hyper& hyper) {
   check_range(file, "the vocabulary size", hyper.vocab, kMaxDim);
   check_range(file, "the embedding length", hyper.dim, kMaxDim);
-  check_range(file, "the layer count", hyper.layers, kMaxLayers);
+  check_layer_count(file, hyper.layers);
   check_range(file, "the head count", hyper.heads, 65536);
   check_range(file, "the key/value head count", hyper.kv_heads, hyper.heads);
   check_range(file, "the head dimension", hyper.head_dim, 65536);

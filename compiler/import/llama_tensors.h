@@ -10,6 +10,11 @@
 
 namespace nbl::compiler {
 
+// Before any list by layer is made, for files whose count is a lie told to take our memory.
+//
+// Errors  ImportError.
+void check_layer_count(std::string_view file, uint32_t layers);
+
 // Errors  ImportError where a hyperparameter is out of range or contradicts another.
 void check_llama_hyper(std::string_view file, const Hyper& hyper);
 

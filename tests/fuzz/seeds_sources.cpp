@@ -220,8 +220,17 @@ void write_folder_seeds(const SeedFolder& folder) {
 }
 
 void write_program_seeds(const SeedFolder& folder) {
-  for (const std::string& name : pt2_names())
-    folder.write(name + ".pt2", Pt2Archive(name).bytes());
+  // Large ones take more time than they show; where a node comes from nobody reads but people.
+  constexpr size_t kMostBytes = 180000;
+  for (const std::string& name : pt2_names()) {
+    Pt2Archive archive(name);
+    archive.edit_program([](json* program) {
+      for (json& node : (*program)["graph_module"]["graph"]["nodes"])
+        node["metadata"] = json::object();
+    });
+    const std::string bytes = archive.bytes();
+    if (bytes.size() <= kMostBytes) folder.write(name + ".pt2", bytes);
+  }
 }
 
 void write_tokenizer_seeds(const SeedFolder& folder) {

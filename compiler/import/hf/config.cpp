@@ -176,6 +176,12 @@ Hyper read_hyper(const JsonField& config, const ModelClass& c) {
   if (is_gemma3 || config.has("head_dim")) {
     hyper.head_dim = size_at(config, c, "head_dim", kMaxHeadDim);
   }
+  if (hyper.head_dim > kMaxHeadDim) {
+    config.fail(
+        fmt::format("has heads of {} elements (hidden_size {}, num_attention_heads {}); "
+                    "at most {} are read",
+                    hyper.head_dim, hyper.dim, hyper.heads, kMaxHeadDim));
+  }
   hyper.ffn = size_at(config, c, "intermediate_size", kMaxDim);
   hyper.context = size_at(config, c, "max_position_embeddings", kMaxDim);
   hyper.eps = static_cast<float>(real_or(config, "rms_norm_eps", c.eps));

@@ -20,8 +20,11 @@ void require(bool holds, const std::string& wrong) {
 int64_t element_count(const Dims& dims) {
   int64_t count = 1;
   for (const int64_t dim : dims) {
-    require(dim >= 0 && (dim == 0 || count <= kMaxElements / dim),
-            fmt::format("has the sizes {}, more than {} elements", text_of(dims), kMaxElements));
+    // Asked for often: the sentence is made where it is needed.
+    if (dim < 0 || (dim > 0 && count > kMaxElements / dim)) {
+      throw NodeError(
+          fmt::format("has the sizes {}, more than {} elements", text_of(dims), kMaxElements));
+    }
     count *= dim;
   }
   return count;

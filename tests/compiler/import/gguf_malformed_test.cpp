@@ -11,6 +11,7 @@
 #include "compiler/import/gguf_writer.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/import_errors.h"
+#include "tests/support/peak_memory.h"
 #include "tests/support/temp_file.h"
 
 namespace {
@@ -283,6 +284,18 @@ TEST(GgufMalformed, refuses_shapes_that_contradict_the_hyperparameters) {
   expect_refused(with_type(bytes, "llama.block_count", 6), {"llama.block_count", "of type f32"});
   expect_refused(with_key(with_type(bytes, "llama.block_count", 5), "llama.block_count", ~0u),
                  {"llama.block_count is -1"});
+}
+
+// A list by layer of a gemma3 with windows.
+TEST(GgufMalformed, refuses_more_layers_than_there_can_be_before_it_makes_room_for_them) {
+  LlamaSpec spec = tiny_spec();
+  spec.architecture = "gemma3";
+  spec.window = 8;
+  const std::string bytes = write_gguf_llama(spec).bytes;
+  const uint64_t before = peak_memory_bytes();
+  expect_refused(with_key(bytes, "gemma3.block_count", 1u << 29),
+                 {"layer count is 536870912", "1..1024"});
+  EXPECT_LT(peak_memory_bytes() - before, 256u << 20);
 }
 
 TEST(GgufMalformed, refuses_quantized_rows_that_split_a_block) {

@@ -86,8 +86,9 @@ void change_object(json* object, const std::vector<json*>& all, Dice* dice) {
     case 1: {
       // Under the name that stands elsewhere in the document.
       const json& other = *all[dice->below(all.size())];
+      const std::string name = other.is_string() ? other.get<std::string>() : key + "x";
       object->erase(key);
-      (*object)[other.is_string() ? other.get<std::string>() : key + "x"] = std::move(value);
+      (*object)[name] = std::move(value);
       return;
     }
     case 2: {

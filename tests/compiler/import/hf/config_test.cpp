@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tests/support/model_folder_writer.h"
+#include "tests/support/peak_memory.h"
 #include "tests/support/temp_folder.h"
 
 namespace {
@@ -245,6 +246,16 @@ TEST(FolderConfig, refuses_what_it_does_not_know) {
   expect_refused(model, {"\"vocab_size\""});
   const TempFolder empty;
   EXPECT_THROW(read_config(empty.path()), ImportError);
+}
+
+TEST(FolderConfig, refuses_enormous_heads_before_it_makes_room_for_their_frequencies) {
+  FolderModel model = model_of("LlamaForCausalLM");
+  model.config.erase("head_dim");
+  model.config["hidden_size"] = "268435456";
+  model.config["num_attention_heads"] = model.config["num_key_value_heads"] = "1";
+  const uint64_t before = peak_memory_bytes();
+  expect_refused(model, {"heads of 268435456 elements", "65536"});
+  EXPECT_LT(peak_memory_bytes() - before, 256u << 20);
 }
 
 }  // namespace
