@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/import/pt2/array_limits.h"
+
 namespace nbl::compiler::pt2 {
 
 Element Combinations::add(std::span<const Term> terms) {
@@ -55,9 +57,16 @@ Elements whole_source(int32_t source, Dims dims) {
 }
 
 Elements make_elements(Dims dims, std::vector<Element> elements, double factor) {
+  struct Kept {
+    std::vector<Element> elements;
+    HeldElements held;
+  };
+  const auto kept = std::make_shared<Kept>();
+  kept->held.hold(elements.size());
+  kept->elements = std::move(elements);
   return {.layout = row_major(std::move(dims)),
           .whole = 0,
-          .storage = std::make_shared<const std::vector<Element>>(std::move(elements)),
+          .storage = {kept, &kept->elements},
           .factor = factor};
 }
 

@@ -23,7 +23,9 @@ Results arange(const Arguments& in) {
   const double start = in.real("start", 0);
   const double step = in.real("step", 1);
   const double count = std::ceil((in.real("end") - start) / step);
-  if (!(count >= 0 && count < 1e8)) throw NodeError("has a range of no use");
+  if (!(count >= 0 && count <= static_cast<double>(most_elements()))) {
+    throw NodeError("has a range of no use");
+  }
   std::vector<double> values(static_cast<size_t>(count));
   for (size_t i = 0; i < values.size(); ++i)
     values[i] = start + step * static_cast<double>(i);

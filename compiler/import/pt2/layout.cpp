@@ -5,11 +5,10 @@
 
 #include <algorithm>
 
+#include "compiler/import/pt2/array_limits.h"
+
 namespace nbl::compiler::pt2 {
 namespace {
-
-// Elements of one array; far above any activation at the sizes a graph is walked with.
-constexpr int64_t kMaxElements = int64_t{1} << 31;
 
 void require(bool holds, const std::string& wrong) {
   if (!holds) throw NodeError(wrong);
@@ -18,12 +17,12 @@ void require(bool holds, const std::string& wrong) {
 }  // namespace
 
 int64_t element_count(const Dims& dims) {
+  const int64_t most = most_elements();
   int64_t count = 1;
   for (const int64_t dim : dims) {
     // Asked for often: the sentence is made where it is needed.
-    if (dim < 0 || (dim > 0 && count > kMaxElements / dim)) {
-      throw NodeError(
-          fmt::format("has the sizes {}, more than {} elements", text_of(dims), kMaxElements));
+    if (dim < 0 || (dim > 0 && count > most / dim)) {
+      throw NodeError(fmt::format("has the sizes {}, more than {} elements", text_of(dims), most));
     }
     count *= dim;
   }

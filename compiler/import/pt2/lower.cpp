@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "compiler/import/pt2/array_limits.h"
 #include "compiler/import/pt2/finish.h"
 
 namespace nbl::compiler::pt2 {
@@ -46,6 +47,22 @@ std::pair<Step, Step> steps_for(const Inputs& inputs, bool whole_sequence) {
   return {{2, first}, {1, second}};
 }
 
+// Of all constants; bytes that several show count once.
+uint64_t constant_bytes(const ExportedProgram& program) {
+  std::vector<std::pair<const std::byte*, const std::byte*>> ranges;
+  for (const auto& [name, constant] : program.constants)
+    ranges.emplace_back(constant.bytes.data(), constant.bytes.data() + constant.bytes.size());
+  std::ranges::sort(ranges);
+  uint64_t bytes = 0;
+  const std::byte* counted = nullptr;
+  for (const auto& [begin, end] : ranges) {
+    const std::byte* const from = counted == nullptr ? begin : std::max(begin, counted);
+    if (from < end) bytes += static_cast<uint64_t>(end - from);
+    counted = counted == nullptr ? end : std::max(end, counted);
+  }
+  return bytes;
+}
+
 uint32_t chosen_context(Context& context, uint32_t limit) {
   const LowerOptions& options = context.options;
   if (options.context > limit) {
@@ -63,6 +80,7 @@ uint32_t chosen_context(Context& context, uint32_t limit) {
 }  // namespace
 
 Lowered lower(const ExportedProgram& program, const LowerOptions& options) {
+  const ArrayLimits limits(constant_bytes(program));
   const Aliases aliases = find_aliases(program);
   const Inputs inputs = find_inputs(program, aliases, options);
   const bool whole_sequence = std::ranges::none_of(program.inputs, [&](const InputSpec& input) {

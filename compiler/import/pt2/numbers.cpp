@@ -86,6 +86,7 @@ Numbers Numbers::compacted() const {
 
 Numbers make_numbers(Dims dims, std::vector<double> values, NumberKind kind) {
   auto storage = std::make_shared<NumberStorage>();
+  storage->held.hold(values.size());
   storage->values = std::move(values);
   return {row_major(std::move(dims)), kind, std::move(storage)};
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "compiler/import/pt2/array_limits.h"
 #include "compiler/import/pt2/exported_program.h"
 #include "compiler/import/pt2/layout.h"
 
@@ -18,6 +19,7 @@ NumberKind number_kind(ScalarType type);
 struct NumberStorage {
   std::vector<double> values;
   const ConstantTensor* constant = nullptr;  // not null: instead of `values`
+  HeldElements held = {};                    // the values
 
   double at(int64_t place) const;
 };

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kStrided = 7;  // of the file's Layout
 constexpr size_t kMaxRank = 8;
-// What a repeated view (stride 0) may take more than its storage.
+// What repeated views (stride 0), which are larger than their storage, may take together.
 constexpr uint64_t kMaxCopyBytes = uint64_t{64} << 20;
 
 // How a tensor lies in its storage, in elements.
@@ -78,6 +78,7 @@ Geometry geometry_of(const JsonField& meta) {
                                      static_cast<uint64_t>(result.strides[i]), result.extent);
     if (!extent) meta.fail("has strides that reach too far");
     result.extent = *extent;
+    if (result.shape[i] == 1) result.strides[i] = 0;  // nobody steps there
     if (result.shape[i] != 1 && result.strides[i] != next) result.contiguous = false;
     next *= result.shape[i];
   }
@@ -148,12 +149,17 @@ ConstantTensor Payload::tensor(const std::string& name, PayloadStorage* storage)
     result.bytes = std::span(bytes).subspan(offset, wanted);
     return result;
   }
-  if (geometry.count > bytes.size() / element_bytes && wanted > kMaxCopyBytes) {
-    entry.fail(fmt::format("repeats its {} bytes to {}, the most is {}", bytes.size(), wanted,
-                           kMaxCopyBytes));
-  }
   std::vector<std::byte>& copy = storage->copies[key_of(member, geometry)];
-  if (copy.empty()) copy = contiguous_copy(bytes, geometry, element_bytes);
+  if (copy.empty()) {
+    if (geometry.count > bytes.size() / element_bytes) {
+      if (wanted > kMaxCopyBytes - storage->repeated_bytes) {
+        entry.fail(fmt::format("repeats its {} bytes to {}; all that do may take {}", bytes.size(),
+                               wanted, kMaxCopyBytes));
+      }
+      storage->repeated_bytes += wanted;
+    }
+    copy = contiguous_copy(bytes, geometry, element_bytes);
+  }
   result.bytes = copy;
   return result;
 }

@@ -18,6 +18,7 @@ struct PayloadStorage {
   std::map<std::string, std::vector<std::byte>> members;
   // Views that are not contiguous, made so, by member and geometry.
   std::map<std::string, std::vector<std::byte>> copies;
+  uint64_t repeated_bytes = 0;  // of those that are larger than what they are views of
 };
 
 class Payload {
