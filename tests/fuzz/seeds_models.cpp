@@ -156,6 +156,11 @@ void write_text_seeds(const SeedFolder& folder) {
                    input + what + '\0' + '\1' + vocabulary);
     }
   }
+  // As long as inputs may become.
+  std::string text;
+  while (text.size() < 1500)
+    text += texts[0];
+  folder.write("long", text + '\6' + '\0' + '\1' + '\0');
 }
 
 }  // namespace nbl::fuzz

@@ -11,9 +11,9 @@ namespace {
 
 constexpr std::string_view kMark = "\xe2\x96\x81";
 
-void add_token(const JsonField& token, TokenizerData* data) {
+void add_token(const JsonField& token, uint32_t largest, TokenizerData* data) {
   const std::string& content = token.at("content").text();
-  const uint32_t id = whole_number(token.at("id"), 0, kMaxPieces - 1);
+  const uint32_t id = whole_number(token.at("id"), 0, largest);
   if (content.empty()) token.fail("has no content");
   const bool known = id < data->types.size() && data->types[id] != kPieceUnused;
   place_piece(token, id, content, known ? data->types[id] : uint8_t{kPieceUnused}, data);
@@ -63,8 +63,10 @@ void read_added_tokens(const JsonField& tokenizer, TokenizerData* data,
   if (!tokenizer.has("added_tokens")) return;
   size_t stripping = 0;
   std::string example;
-  for (const JsonField& token : tokenizer.at("added_tokens").elements()) {
-    add_token(token, data);
+  const std::vector<JsonField> tokens = tokenizer.at("added_tokens").elements();
+  const uint32_t largest = largest_id(data->pieces.size() + tokens.size());
+  for (const JsonField& token : tokens) {
+    add_token(token, largest, data);
     const uint8_t left = flag_or(token, "lstrip", false) ? uint8_t{kStripsLeft} : uint8_t{0};
     const uint8_t right = flag_or(token, "rstrip", false) ? uint8_t{kStripsRight} : uint8_t{0};
     if (left != 0 || right != 0) {

@@ -33,9 +33,10 @@ void check_model(const JsonField& model) {
 void read_vocabulary(const JsonField& model, TokenizerData* data, Ids* ids) {
   const JsonField vocab = model.at("vocab");
   if (!vocab.value().is_object()) vocab.fail("is no object of pieces and ids");
+  const uint32_t largest = largest_id(vocab.value().size());
   for (const auto& [piece, id] : vocab.value().items()) {
     const JsonField where(vocab.source(), id, fmt::format("{}[\"{}\"]", vocab.place(), piece));
-    const uint32_t number = whole_number(where, 0, kMaxPieces - 1);
+    const uint32_t number = whole_number(where, 0, largest);
     place_piece(where, number, piece, kPieceNormal, data);
     ids->emplace(piece, number);
   }

@@ -40,6 +40,14 @@ void read_template(const JsonField& tokenizer, TokenizerData* data,
 
 // Far above any published vocabulary; keeps the pieces of a hostile file few.
 inline constexpr uint32_t kMaxPieces = 1u << 22;
+// Published ids leave gaps of a few hundred. Each is a piece to be sorted.
+inline constexpr uint32_t kMaxGaps = 1u << 16;
+
+// The largest id that may stand in a list after which there are so many pieces at least.
+constexpr uint32_t largest_id(size_t pieces) {
+  return (pieces < kMaxPieces - kMaxGaps ? static_cast<uint32_t>(pieces) + kMaxGaps : kMaxPieces) -
+         1;
+}
 
 // The text of a piece under an id, with room made for it. What the id held before must be nothing
 // or the same.

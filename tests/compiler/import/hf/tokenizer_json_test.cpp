@@ -254,6 +254,19 @@ TEST(TokenizerJson, refuses_what_is_malformed) {
   expect_refused(spm, {"special_tokens", "<s>"});
 }
 
+// A file of a few lines is no vocabulary of millions, all of which would be sorted.
+TEST(TokenizerJson, refuses_ids_that_leave_too_many_out) {
+  json bpe = small_bpe();
+  const size_t listed = bpe["model"]["vocab"].size();
+  const size_t all = listed + bpe["added_tokens"].size();
+  bpe["added_tokens"][0]["id"] = all + hf::kMaxGaps - 1;
+  EXPECT_EQ(read_tokenizer(bpe).pieces.size(), all + hf::kMaxGaps);
+  bpe["added_tokens"][0]["id"] = all + hf::kMaxGaps;
+  expect_refused(bpe, {"added_tokens[0]", "0.." + std::to_string(all + hf::kMaxGaps - 1)});
+  bpe["model"]["vocab"]["ab"] = listed + hf::kMaxGaps;
+  expect_refused(bpe, {"[\"ab\"]", "0.." + std::to_string(listed + hf::kMaxGaps - 1)});
+}
+
 TEST(TokenizerJson, refuses_texts_that_are_no_json_in_one_sentence) {
   const auto error_of = [](const std::string& text) -> std::string {
     const TempFile file(text, ".json");
