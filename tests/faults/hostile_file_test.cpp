@@ -147,6 +147,7 @@ TEST(HostileFile, weights_that_are_cut_off_are_refused_by_a_file_that_admits_it)
   for (uint64_t size = graph_end; size < last; size += 61)
     sizes.push_back(size);
   for (const uint64_t size : sizes) {
+    if (size > good_file().size) continue;
     file.header().file_bytes = size;
     file.fix_header();
     const Code code = load_exactly(file.bytes().first(size));
