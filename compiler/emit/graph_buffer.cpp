@@ -58,6 +58,7 @@ Offset<fb::Op> pack(FlatBufferBuilder& builder, const GraphOp& op) {
 
 Offset<fb::Tokenizer> pack(FlatBufferBuilder& builder, const TokenizerData& tokenizer) {
   const TokenizerVectors tables = tokenizer_vectors(tokenizer);
+  checked_tables(tokenizer, tables);  // no device would take the model otherwise
   const bool bpe = tokenizer.kind == TokenizerKind::bpe;
   const auto vector_of = [&](const std::vector<uint32_t>& values) {
     return bpe ? builder.CreateVector(values) : Offset<flatbuffers::Vector<uint32_t>>();

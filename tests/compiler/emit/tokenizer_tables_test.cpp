@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "compiler/error.h"
+#include "compiler/import/gguf_writer.h"
+#include "rt/text/check.h"
+#include "tests/support/compiled.h"
+#include "tests/support/small_llama.h"
 
 namespace nbl::compiler {
 namespace {
@@ -47,4 +51,14 @@ TEST(TokenizerTables, refuses_a_byte_piece_that_names_no_byte) {
 }
 
 }  // namespace
+// A vocabulary that cannot write every text is refused by every device.
+TEST(TokenizerTables, are_checked_before_a_model_is_written) {
+  compiler::Checkpoint checkpoint = test::small_llama({.layers = 1, .vocab = 300});
+  checkpoint.tokenizer = compiler::synthetic_vocabulary(300);
+  EXPECT_NO_THROW(test::build_model(checkpoint));
+  checkpoint.tokenizer->unknown = -1;
+  checkpoint.tokenizer->types[3] = kPieceNormal;
+  EXPECT_THROW(test::build_model(checkpoint), compiler::CompileError);
+}
+
 }  // namespace nbl::compiler

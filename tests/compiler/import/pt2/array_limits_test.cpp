@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "compiler/import/pt2/layout.h"
 #include "compiler/import/pt2/payload.h"
 #include "tests/support/peak_memory.h"
 #include "tests/support/pt2_builder.h"
