@@ -196,11 +196,15 @@ void for_each_survivor(uint8_t mask, const std::function<void(HostileFile&, size
 }
 
 TEST(HostileFile, flipped_graph_bytes_under_right_checksums_never_crash_load_or_plan) {
+  HostileFile good(good_file());
+  ASSERT_EQ(good.load_error(), "");
   for (const uint8_t mask : {0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xff}) {
     uint32_t survivors = 0;
-    for_each_survivor(mask, [&survivors](HostileFile& file, size_t) {
+    for_each_survivor(mask, [&](HostileFile& file, size_t at) {
       ++survivors;
-      plan_on_the_floor(file.model());
+      // Most others differ in names, hashes or pieces, which plan does not look at.
+      if (at % 16 == 0 || computes_something_else(file.model(), good.model()))
+        plan_on_the_floor(file.model());
     });
     EXPECT_GT(survivors, 0u) << "names and hashes may be anything";
   }
