@@ -11,8 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 template <typename Value>
 struct Name {
   const char* name;
@@ -218,6 +216,9 @@ void parse_vulkan(Members vulkan, Caps* caps) {
   }
   if (vulkan.has("timestamp_period_ns")) {
     caps->timestamp_period_ns = static_cast<float>(vulkan.real("timestamp_period_ns", 0));
+  }
+  if (((caps->features & kTimestamps) != 0) != (caps->timestamp_bits != 0)) {
+    vulkan.fail("timestamp_bits", "and the feature timestamps go together");
   }
   if (vulkan.has("max_grid")) {
     const json& grid = vulkan.at("max_grid");

@@ -13,6 +13,12 @@ install(TARGETS ${libraries} EXPORT nibble
 install(FILES ${PROJECT_SOURCE_DIR}/rt/nibble.h ${PROJECT_SOURCE_DIR}/rt/nibble.hpp
   ${PROJECT_SOURCE_DIR}/rt/stop.h ${PROJECT_SOURCE_DIR}/rt/timings.h
   DESTINATION ${include_folder}/rt COMPONENT dev)
+# For the sources that nibblec compile --emit-kernels writes.
+foreach(header rt/kernels/variants.h rt/kernels/variants.def rt/kernels/caps.h rt/base/limits.h
+    rt/base/status.h rt/base/status.def spirv/facts.def)
+  get_filename_component(folder ${header} DIRECTORY)
+  install(FILES ${PROJECT_SOURCE_DIR}/${header} DESTINATION ${include_folder}/${folder} COMPONENT dev)
+endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/boards/common/vulkan_entry.h
   DESTINATION ${include_folder}/boards/common COMPONENT dev)
 

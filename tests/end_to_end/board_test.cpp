@@ -31,22 +31,23 @@ Caps with_memory(Caps caps, std::initializer_list<MemoryType> types,
 
 // The host sees nothing of the device's memory, and what the two share is not coherent.
 Caps separate_heaps() {
-  return with_memory(*find_board("rpi5"), {{kDeviceLocal, 0}, {kHostVisible, 1}},
+  return with_memory(find_board("rpi5")->caps, {{kDeviceLocal, 0}, {kHostVisible, 1}},
                      {64 * kMiB, 16 * kMiB});
 }
 // One memory for all, cached by the host and not coherent.
 Caps noncoherent() {
-  return with_memory(*find_board("mali-g610"), {{kDeviceLocal | kHostVisible | kHostCached, 0}},
-                     {48 * kMiB});
+  return with_memory(find_board("mali-g610")->caps,
+                     {{kDeviceLocal | kHostVisible | kHostCached, 0}}, {48 * kMiB});
 }
 Caps noncoherent_floor() {
-  Caps caps = with_memory(*find_board("floor"), {{kDeviceLocal | kHostVisible, 0}}, {32 * kMiB});
+  Caps caps =
+      with_memory(find_board("floor")->caps, {{kDeviceLocal | kHostVisible, 0}}, {32 * kMiB});
   caps.noncoherent_atom_bytes = 256;
   return caps;
 }
 // Subgroups as wide as any, 16 KiB of shared memory, no small types.
 Caps wide_subgroups() {
-  Caps caps = *find_board("adreno-740");
+  Caps caps = find_board("adreno-740")->caps;
   caps.features &= ~uint32_t{kStorage16 | kStorage8 | kFloat16};
   caps.subgroup_size = 128;
   caps.max_shared_bytes = 16384;
@@ -229,7 +230,7 @@ class Clamped : public testing::Test {
   }
   static void expect_broken(const char* what, const std::function<void(Caps*)>& shrink,
                             const char* board = "mali-g610", const EngineOptions& options = {}) {
-    const Caps says = *find_board(board);
+    const Caps says = find_board(board)->caps;
     Caps is = says;
     shrink(&is);
     const std::string text = broken(says, is, options);

@@ -5,6 +5,7 @@
 #include "boards/boards.h"
 #include "tests/support/fake_life.h"
 #include "tests/support/fake_models.h"
+#include "tests/support/figure.h"
 
 namespace nbl::test {
 namespace {
@@ -43,7 +44,8 @@ TEST(Barriers, are_each_needed) {
   }
   expect_every_barrier_is_needed(fake_models()[0], "floor", NBL_FLAG_STAGE_WEIGHTS, &count);
   expect_every_barrier_is_needed(fake_model("heads of 64"), "h100", NBL_FLAG_CHAIN, &count);
-  std::printf("barriers left out one by one: %u of %u missed\n", count.missed, count.left_out);
+  figure("barriers left out one by one: " + with_commas(count.missed) + " of " +
+         with_commas(count.left_out) + " missed");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "rt/vk/host_memory.h"
 #include "tests/support/fake_life.h"
 #include "tests/support/fake_models.h"
+#include "tests/support/figure.h"
 
 namespace nbl::test {
 namespace {
@@ -115,7 +116,7 @@ TEST(FakeBoards, find_no_misuse_no_hazard_and_nothing_left) {
       }
     }
   }
-  std::printf("%u lives without a complaint\n", lives);
+  figure(with_commas(lives) + " lives without a complaint");
 }
 
 }  // namespace

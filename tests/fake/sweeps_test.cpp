@@ -5,6 +5,7 @@
 #include "boards/boards.h"
 #include "tests/support/fake_life.h"
 #include "tests/support/fake_models.h"
+#include "tests/support/figure.h"
 
 namespace nbl::test {
 namespace {
@@ -66,8 +67,8 @@ TEST_F(Sweep, of_the_arena_says_what_is_missing_at_every_size) {
     nbl_error error = {};
     EXPECT_EQ(run(&error), "ok") << more << ": " << sentence(error);
   }
-  std::printf("arena sizes swept: %zu, %llu bytes needed\n", sizes.size() + 5,
-              static_cast<unsigned long long>(needed));
+  figure("arena sizes swept: " + with_commas(sizes.size() + 5) + ", " + with_commas(needed) +
+         " bytes needed");
 }
 
 // The pool's own room for blocks decides where it is enough, so that is found by trying.
@@ -90,7 +91,8 @@ TEST_F(Sweep, of_the_pool_names_the_pool_until_the_driver_has_enough) {
     }
   }
   EXPECT_GT(enough, 0u);
-  std::printf("pool sizes swept: %u, %u bytes are enough\n", tried, enough);
+  figure("pool sizes swept: " + with_commas(tried) + ", " + with_commas(enough) +
+         " bytes are enough");
 }
 
 TEST_F(Sweep, of_host_allocations_that_fail_leaves_nothing) {
@@ -106,7 +108,7 @@ TEST_F(Sweep, of_host_allocations_that_fail_leaves_nothing) {
     life_.expect_clean("allocation " + std::to_string(k));
   }
   EXPECT_EQ(run(&error), "ok");
-  std::printf("host allocations that failed: %llu\n", static_cast<unsigned long long>(allocations));
+  figure("host allocations that failed: " + with_commas(allocations));
 }
 
 TEST_F(Sweep, of_what_others_leave_of_the_device_names_what_did_not_fit) {
@@ -123,8 +125,8 @@ TEST_F(Sweep, of_what_others_leave_of_the_device_names_what_did_not_fit) {
   nbl_error error = {};
   EXPECT_EQ(run(&error), "ok") << sentence(error);
   EXPECT_EQ(life_.vulkan.peak_device_bytes(), needed);
-  std::printf("device memory sizes swept: %zu, %llu bytes needed\n", sizes.size() + 1,
-              static_cast<unsigned long long>(needed));
+  figure("device memory sizes swept: " + with_commas(sizes.size() + 1) + ", " +
+         with_commas(needed) + " bytes needed");
 }
 
 TEST_F(Sweep, of_limits_to_device_memory_says_what_is_needed) {

@@ -5,6 +5,7 @@
 #include "boards/boards.h"
 #include "tests/support/fake_life.h"
 #include "tests/support/fake_models.h"
+#include "tests/support/figure.h"
 
 namespace nbl::test {
 namespace {
@@ -51,7 +52,8 @@ TEST(Views, need_every_flush_and_every_invalidation) {
     missed += seen ? 1 : 0;
     EXPECT_TRUE(seen) << n << " of " << flushes;
   }
-  std::printf("flushes and invalidations left out one by one: %u of %u missed\n", missed, flushes);
+  figure("flushes and invalidations left out one by one: " + with_commas(missed) + " of " +
+         with_commas(flushes) + " missed");
 }
 
 }  // namespace

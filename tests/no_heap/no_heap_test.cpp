@@ -15,6 +15,7 @@
 #include <new>
 
 #include "tests/support/fault_rig.h"
+#include "tests/support/figure.h"
 #include "tests/support/sampling_options.h"
 
 namespace {
@@ -263,9 +264,10 @@ TEST(NoHeap, the_runtime_allocates_nothing) {
   EXPECT_GE(steps, kSteps);
   // What a driver asks for after the seal it gives back: the pool is no fuller than after the first
   // round, however many steps there are.
-  std::printf("driver: %u requests of the pool in open, %u in %u steps, %llu bytes at most\n",
-              late.driver_allocations_setup, late.driver_allocations_after, steps,
-              static_cast<unsigned long long>(late.driver_pool_peak));
+  test::figure("0 calls by the runtime in " + test::with_commas(steps) + " steps, " +
+               test::with_commas(other_calls()) +
+               " by the driver; its pool: " + test::with_commas(late.driver_allocations_setup) +
+               " requests in open, " + test::with_commas(late.driver_allocations_after) + " after");
   EXPECT_EQ(late.driver_pool_peak, early.driver_pool_peak);
   EXPECT_LE(late.driver_allocations_after, kRequestsOfAStep * steps);
   EXPECT_EQ(own_calls_of([&] { nbl_close(engine); }), 0u);

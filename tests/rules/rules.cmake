@@ -56,3 +56,6 @@ if(NIBBLE_INSTALL)
     COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/install.sh ${PROJECT_SOURCE_DIR}
       ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER})
 endif()
+
+add_test(NAME rules.promises COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/scripts/proof --check)
+set_tests_properties(rules.promises PROPERTIES ENVIRONMENT NIBBLE_BUILD=${PROJECT_BINARY_DIR})

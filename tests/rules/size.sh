@@ -54,5 +54,7 @@ awk -v limit="$limit" -v text="$text" '
     floor += f32 > int8 ? f32 : int8
     printf "floor SPIR-V of a model %7d of %7d\n", floor, limit
     printf "all SPIR-V              %7d\n", words
+    printf "[  FIGURE  ] library %d of %d bytes, floor SPIR-V of a model %d of %d, all SPIR-V %d\n", text,
+      limit, floor, limit, words
     exit bad || text > limit || floor > limit
   }' "$budget" - <<<"$figures"

@@ -66,7 +66,7 @@ awk -v frame_limit="$frame_limit" -v limit="$limit" '
       d = depth(f)
       printf "%-28s %5d of %5d\n", f, d, limit | "sort"
       if (d > limit) complain(f " takes " d " bytes of stack, limit " limit)
-      if (d > most) { most = d; top = f }
+      if (d > most) { most = d; top = f; top_name = f }
       ++count
     }
     close("sort")
@@ -74,5 +74,6 @@ awk -v frame_limit="$frame_limit" -v limit="$limit" '
     print "deepest:"
     for (f = top; f != ""; f = deepest[f]) printf "  %5d %s\n", frame[f], name[f]
     printf "largest frame %d of %d: %s\n", largest, frame_limit, name[widest]
+    printf "[  FIGURE  ] deepest stack %d bytes (%s), largest frame %d\n", most, top_name, largest
     exit bad
   }' "${graphs[@]}"

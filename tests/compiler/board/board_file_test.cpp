@@ -111,6 +111,7 @@ TEST(BoardFile, with_a_mistake_is_refused_by_the_name_of_the_fact) {
       {"/vulkan/vendor_id", "pi", "vulkan.vendor_id has to be a number such as"},
       {"/vulkan/api", "one", "vulkan.api has to be a version such as"},
       {"/vulkan/subgroup_size", -16, "vulkan.subgroup_size has to be a whole number"},
+      {"/vulkan/timestamp_bits", 0, "vulkan.timestamp_bits and the feature timestamps go together"},
       {"/vulkan/max_shared", 16384, "vulkan.max_shared is no fact of a board"},
       {"/memory/heaps_mib", json::array(), "memory.heaps_mib has to be a list of 1 to 16"},
       {"/memory/types/0/heap", 1, "memory.types.heap has to be a whole number up to 0"},
