@@ -37,6 +37,7 @@ std::vector<VariantId> needed_kernels(const Model& model, const Board& board) {
     }
   }
   std::vector<VariantId> kernels;
+  kernels.reserve(used.size());
   for (const uint16_t variant : used)
     kernels.push_back(static_cast<VariantId>(variant));
   return kernels;

@@ -88,11 +88,12 @@ TEST(TokenizerJson, knows_splitters_in_the_spellings_of_files) {
     Splitter splitter;
     json steps;
   } cases[] = {
-      {Splitter::qwen2, {split("(?i:'s|'t|'re|'ve|'m|'ll|'d)" + rest)}},
+      {Splitter::qwen2, json::array({split("(?i:'s|'t|'re|'ve|'m|'ll|'d)" + rest)})},
       {Splitter::qwen2,
-       {split("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])" + rest)}},
+       json::array({split("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])" + rest)})},
       {Splitter::deepseek_v3,
-       {split(R"(\p{N}{1,3})"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(v3)}},
+       json::array({split(R"(\p{N}{1,3})"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
+                    split(v3)})},
   };
   for (const auto& one : cases) {
     json tokenizer = small_bpe();
