@@ -100,7 +100,7 @@ void read_attention_scale(const Keys& keys, Hyper* hyper) {
   hyper->attention_scale = static_cast<float>(keys.number("attention.scale").value_or(0));
   if (hyper->architecture != "gemma3" || hyper->layers != kLayersOfGemma27B) return;
   if (hyper->attention_scale != 0 || hyper->heads == 0) return;
-  const double query_dim = hyper->dim / hyper->heads;
+  const double query_dim = static_cast<double>(hyper->dim) / hyper->heads;
   hyper->attention_scale = static_cast<float>(1 / std::sqrt(query_dim));
 }
 
