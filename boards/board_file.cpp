@@ -374,7 +374,8 @@ std::string board_text(const Caps& caps) {
       {"budget", {{"host_arena_mib", 32}, {"device_memory_mib", largest / 4 * 3 >> 20}}},
       {"planning", planning},
       {"provenance", {"limits: as the driver reports them", "speed, budget: to be filled in"}}};
-  return board.dump(2) + "\n";
+  // A driver's name may be no UTF-8.
+  return board.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace nbl

@@ -16,6 +16,7 @@ namespace nbl::tools {
 struct BenchOptions {
   std::string model;
   std::vector<std::string> compare;  // two results, in place of a measurement
+  bool facts = false;                // a board.json, in place of a measurement
   std::vector<uint32_t> prompt = {128};
   std::vector<uint32_t> generate = {64};
   uint32_t repetitions = 5;

@@ -65,6 +65,12 @@ nlohmann::ordered_json memory_json(const nbl_info& info) {
           {"driver_allocations_after", info.driver_allocations_after}};
 }
 
+// As in a board.json.
+nlohmann::ordered_json facts_json(const DeviceFacts& facts) {
+  const auto board = nlohmann::ordered_json::parse(board_of(facts, {}));
+  return {{"vulkan", board.at("vulkan")}, {"memory", board.at("memory")}};
+}
+
 nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
   const std::vector<double> rates = test.rates();
   nlohmann::ordered_json json = {{"test", test.prefill ? "pp" : "tg"},
@@ -168,7 +174,8 @@ std::string to_markdown(const Report& report) {
   std::string text =
       fmt::format("{} ({}), {:.2f} MiB, on {}{}; driver: {}\n", report.model_name,
                   report.model_file, static_cast<double>(report.model_bytes) / (1 << 20),
-                  report.device_name, report.floor ? ", floor kernels" : "", report.driver);
+                  report.device_name, report.floor ? ", floor kernels" : "", report.facts.driver);
+  text += describe_device(report.facts);
   text += fmt::format("context {}, prefill chunk {}, burst {}, depth {}, {} repetitions, seed {}\n",
                       report.info.context, report.info.prefill_chunk, report.info.max_burst,
                       report.depth, report.repetitions, report.seed);
@@ -216,7 +223,8 @@ std::string to_json(const Report& report) {
                                  {"model_name", report.model_name},
                                  {"model_bytes", report.model_bytes},
                                  {"device", report.device_name},
-                                 {"driver", report.driver},
+                                 {"driver", report.facts.driver},
+                                 {"device_facts", facts_json(report.facts)},
                                  {"command", report.command},
                                  {"floor", report.floor},
                                  {"context", report.info.context},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rt/nibble.h"
+#include "tools/common/device_facts.h"
 #include "tools/common/device_rates.h"
 #include "tools/common/kernel_times.h"
 
@@ -26,7 +27,7 @@ struct Report {
   std::string model_file;
   std::string model_name;
   std::string device_name;
-  std::string driver;
+  DeviceFacts facts;
   std::string command;  // as it was called
   uint64_t model_bytes = 0;
   uint32_t depth = 0;

@@ -25,6 +25,9 @@ void describe_options(CLI::App& app, BenchOptions& options) {
                  "Instead of measuring: show what changed between two results of -o json")
       ->type_name("BEFORE AFTER")
       ->expected(2);
+  app.add_flag("--facts", options.facts,
+               "Instead of measuring a model: print this device as a board.json, for\n"
+               "nibblec compile --board ./board.json");
   app.add_option("-p,--prompt", options.prompt,
                  "Prompt tokens to evaluate; a list makes a test each")
       ->delimiter(',')
@@ -152,7 +155,7 @@ Report measure(const BenchOptions& options) {
     BenchEngine bench(options, model, false);
     report.model_name = bench.engine().info().model_name;
     report.device_name = bench.engine().info().device_name;
-    report.driver = driver_of(load_vulkan(), options.device);
+    report.facts = facts_of(load_vulkan(), options.device);
     for (const uint32_t count : options.prompt) {
       if (count > 0) report.tests.push_back(bench.prefill(count));
     }
@@ -165,11 +168,22 @@ Report measure(const BenchOptions& options) {
   return report;
 }
 
+std::string facts(const BenchOptions& options) {
+  const DeviceFacts facts = facts_of(load_vulkan(), options.device);
+  return board_of(facts,
+                  options.no_copy ? DeviceRates() : measure_device(load_vulkan(), options.device));
+}
+
 std::string measured(const BenchOptions& options, const std::string& command) {
   Report report = measure(options);
   report.command = command;
   if (options.output == "json") return to_json(report);
   return options.output == "csv" ? to_csv(report) : to_markdown(report);
+}
+
+std::string text_of(const BenchOptions& options, const std::string& command) {
+  if (!options.compare.empty()) return compare_results(options.compare[0], options.compare[1]);
+  return options.facts ? facts(options) : measured(options, command);
 }
 
 }  // namespace
@@ -181,11 +195,12 @@ int main(int argc, char** argv) {
       "Measures a compiled model: pp = prompt tokens a second, tg = generated tokens a\n"
       "second, each after a warm-up, mean ± standard deviation and median.\n\n"
       "  nibble-bench -m stories.nbl -p 16,128 -n 64 -r 5 --kernels\n"
+      "  nibble-bench --facts > board.json\n"
       "  nibble-bench --compare before.json after.json");
   nbl::tools::describe_options(app, options);
   try {
     app.parse(argc, argv);
-    if (options.compare.empty() && options.model.empty()) throw CLI::RequiredError("--model");
+    if (options.compare.empty() && !options.facts && options.model.empty()) throw CLI::RequiredError("--model");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     std::fprintf(stderr, "nibble-bench: %s\n", error.what());
@@ -193,9 +208,7 @@ int main(int argc, char** argv) {
   }
   try {
     const std::string text =
-        options.compare.empty()
-            ? nbl::tools::measured(options, nbl::tools::command_line(argc, argv))
-            : nbl::tools::compare_results(options.compare[0], options.compare[1]);
+        nbl::tools::text_of(options, nbl::tools::command_line(argc, argv));
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
         std::fflush(stdout) != 0) {
       throw nbl::tools::Failure("cannot write the report");

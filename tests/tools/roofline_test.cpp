@@ -46,7 +46,6 @@ TEST(Roofline, of_what_is_not_known_is_empty) {
 TEST(DeviceRates, are_those_of_a_machine_of_today) {
   NBL_REQUIRE_VULKAN();
   const DeviceRates rates = measure_device(test::vulkan_entry(), -1);
-  EXPECT_FALSE(driver_of(test::vulkan_entry(), -1).empty());
   EXPECT_GT(rates.copy.gigabytes_per_second, 0.05);
   EXPECT_LT(rates.copy.gigabytes_per_second, 2e4);
   EXPECT_GT(rates.gigaflops, 0.5) << "a kernel that does nothing, or calls a function for each";

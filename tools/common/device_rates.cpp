@@ -94,10 +94,6 @@ double measure_gigaflops(DeviceBench* bench) {
 
 }  // namespace
 
-std::string driver_of(nbl_get_instance_proc_addr entry, int32_t device_index) {
-  return DeviceBench(entry, device_index, "asking for the driver").driver();
-}
-
 DeviceRates measure_device(nbl_get_instance_proc_addr entry, int32_t device_index) {
   DeviceRates rates;
   rates.copy = measure_copy(entry, device_index);

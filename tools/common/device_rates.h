@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "rt/nibble.h"
 
@@ -19,9 +18,6 @@ struct DeviceRates {
   CopyBandwidth copy;
   double gigaflops = 0;  // 10^9 float32 operations a second, a multiply-add being two
 };
-
-// "llvmpipe, Mesa 22.3.6 (LLVM 15.0.6)". As below.
-std::string driver_of(nbl_get_instance_proc_addr get_instance_proc_addr, int32_t device_index);
 
 // Opens and closes Vulkan instances of its own. The best of three rounds after a first one: nothing
 // but noise makes a round slower.
