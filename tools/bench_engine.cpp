@@ -69,8 +69,16 @@ double time_seconds(Work&& work) {
 
 BenchEngine::BenchEngine(const BenchOptions& options, const MappedFile& model, bool timestamps)
     : options_(options), file_(model), session_(make_config(options, model, timestamps)) {
-  need_room(engine(), "the depth", uint64_t{options.depth} + 1);
-  if (options.depth > 0) evaluate(random_tokens(engine(), options.depth, options.seed));
+  for (const uint32_t depth : options.depth)
+    need_room(engine(), "the depth", uint64_t{depth} + 1);
+  go_to(options.depth.front());
+}
+
+void BenchEngine::go_to(uint32_t depth) {
+  depth_ = depth;
+  nbl_error error = {};
+  check(engine().rewind(0, &error), error);
+  if (depth > 0) evaluate(random_tokens(engine(), depth, options_.seed));
 }
 
 void BenchEngine::evaluate(const std::vector<uint32_t>& tokens) {
@@ -82,14 +90,15 @@ void BenchEngine::evaluate(const std::vector<uint32_t>& tokens) {
 
 void BenchEngine::rewind() {
   nbl_error error = {};
-  check(engine().rewind(options_.depth, &error), error);
+  check(engine().rewind(depth_, &error), error);
 }
 
 TestResult BenchEngine::prefill(uint32_t count) {
   TestResult result;
   result.prefill = true;
   result.tokens = count;
-  need_room(engine(), result.name(), uint64_t{options_.depth} + count);
+  result.depth = depth_;
+  need_room(engine(), result.name(), uint64_t{depth_} + count);
   const std::vector<uint32_t> tokens = random_tokens(engine(), count, options_.seed + 1);
   for (uint32_t i = 0; i <= options_.repetitions; ++i) {
     rewind();
@@ -114,7 +123,8 @@ uint32_t BenchEngine::generate_all(std::vector<uint32_t>& tokens) {
 TestResult BenchEngine::generate(uint32_t count) {
   TestResult result;
   result.tokens = count;
-  need_room(engine(), result.name(), uint64_t{options_.depth} + 1 + count);
+  result.depth = depth_;
+  need_room(engine(), result.name(), uint64_t{depth_} + 1 + count);
   const std::vector<uint32_t> first = random_tokens(engine(), 1, options_.seed + 2);
   std::vector<uint32_t> tokens(count);
   for (uint32_t i = 0; i <= options_.repetitions; ++i) {
@@ -147,7 +157,7 @@ bool BenchEngine::has_prefill() {
 
 uint32_t BenchEngine::prefill_tokens() {
   const nbl_info info = engine().info();
-  return std::min(info.prefill_chunk, info.context - options_.depth);
+  return std::min(info.prefill_chunk, info.context - depth_);
 }
 
 // One step at the depth, or one position past it.
@@ -159,14 +169,14 @@ void BenchEngine::run_step(bool prefill) {
 }
 
 TimedPhase BenchEngine::kernels(bool prefill) {
-  if (!prefill) need_room(engine(), "timing a decode step", uint64_t{options_.depth} + 2);
+  if (!prefill) need_room(engine(), "timing a decode step", uint64_t{depth_} + 2);
   TimedPhase phase;
   phase.name = prefill ? "prefill" : "decode";
   phase.tokens = prefill ? prefill_tokens() : 1;
   Model model;
   Error error;
   if (!load(file_.bytes(), &model, &error).ok()) throw Failure("the model file has changed");
-  const uint32_t first = options_.depth + (prefill ? 0 : 1);
+  const uint32_t first = depth_ + (prefill ? 0 : 1);
   run_step(prefill);  // warms up
   for (uint32_t i = 0; i < options_.repetitions; ++i) {
     run_step(prefill);
@@ -179,9 +189,9 @@ TimedPhase BenchEngine::kernels(bool prefill) {
 void BenchEngine::trace(Trace* trace, uint64_t (*now_ns)()) {
   const bool prefill = has_prefill();
   const uint32_t context = engine().info().context;
-  const uint32_t prompt = prefill ? std::min(prefill_tokens(), context - options_.depth - 1) : 1;
-  need_room(engine(), "a trace", uint64_t{options_.depth} + prompt + 1);
-  const uint32_t steps = std::min(kTracedSteps, context - options_.depth - prompt);
+  const uint32_t prompt = prefill ? std::min(prefill_tokens(), context - depth_ - 1) : 1;
+  need_room(engine(), "a trace", uint64_t{depth_} + prompt + 1);
+  const uint32_t steps = std::min(kTracedSteps, context - depth_ - prompt);
   const std::vector<uint32_t> tokens = random_tokens(engine(), prompt, options_.seed + 1);
   std::vector<uint32_t> next(1);
 

@@ -20,7 +20,7 @@ struct BenchOptions {
   std::vector<uint32_t> prompt = {128};
   std::vector<uint32_t> generate = {64};
   uint32_t repetitions = 5;
-  uint32_t depth = 0;
+  std::vector<uint32_t> depth = {0};
   std::string output = "md";
   bool kernels = false;     // print the times by kernel
   bool dispatches = false;  // and of every dispatch
@@ -40,7 +40,8 @@ struct BenchOptions {
   uint64_t seed = 1;
 };
 
-// An engine whose first `depth` positions are filled once and kept by every test.
+// An engine whose first positions are filled once for each depth and kept by every test there. It
+// begins at the first depth of the options.
 //
 // Borrows  options and model.
 // Errors   Failure in every method, also where a test does not fit the context.
@@ -50,6 +51,8 @@ class BenchEngine {
 
   nibble::Engine& engine() { return session_.engine(); }
 
+  // The depth of what follows.
+  void go_to(uint32_t depth);
   TestResult prefill(uint32_t count);
   TestResult generate(uint32_t count);
 
@@ -73,6 +76,7 @@ class BenchEngine {
   const BenchOptions& options_;
   const MappedFile& file_;
   EngineSession session_;
+  uint32_t depth_ = 0;
 };
 
 }  // namespace nbl::tools

@@ -19,6 +19,13 @@ double weight_gigabytes_per_second(const Report& report, const TestResult& test)
   return mean(test.rates()) * static_cast<double>(report.info.decode_weight_bytes) / 1e9;
 }
 
+// Keys and values included, which grow with the depth.
+double gigabytes_per_second(const Report& report, const TestResult& test) {
+  if (test.prefill) return 0;
+  const double kv = mean(test.rates()) * kv_bytes_per_token(report.info, test) / 1e9;
+  return weight_gigabytes_per_second(report, test) + kv;
+}
+
 double share_of_copy(const Report& report, double gigabytes_per_second) {
   const double copy = report.rates.copy.gigabytes_per_second;
   return copy > 0 ? gigabytes_per_second / copy * 100 : 0;
@@ -75,6 +82,7 @@ nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
   const std::vector<double> rates = test.rates();
   nlohmann::ordered_json json = {{"test", test.prefill ? "pp" : "tg"},
                                  {"tokens", test.tokens},
+                                 {"depth", test.depth},
                                  {"tokens_per_second_mean", mean(rates)},
                                  {"tokens_per_second_stddev", standard_deviation(rates)},
                                  {"tokens_per_second_median", median(rates)},
@@ -83,7 +91,12 @@ nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
   if (!test.prefill) {
     const double rate = weight_gigabytes_per_second(report, test);
     json["weight_gigabytes_per_second"] = rate;
-    if (report.rates.copy.passes > 0) json["percent_of_copy"] = share_of_copy(report, rate);
+    const double all = gigabytes_per_second(report, test);
+    json["gigabytes_per_second"] = all;
+    if (report.rates.copy.passes > 0) {
+      json["percent_of_copy"] = share_of_copy(report, rate);
+      json["percent_of_copy_with_kv"] = share_of_copy(report, all);
+    }
   }
   return json;
 }
@@ -139,7 +152,8 @@ nlohmann::ordered_json kernels_json(const Report& report) {
 }  // namespace
 
 std::string TestResult::name() const {
-  return fmt::format("{} {}", prefill ? "pp" : "tg", tokens);
+  const std::string at = depth > 0 ? fmt::format(" @ {}", depth) : "";
+  return fmt::format("{} {}{}", prefill ? "pp" : "tg", tokens, at);
 }
 
 std::vector<double> TestResult::rates() const {
@@ -147,6 +161,13 @@ std::vector<double> TestResult::rates() const {
   for (const double value : seconds)
     rates.push_back(value > 0 ? tokens / value : 0);
   return rates;
+}
+
+double kv_bytes_per_token(const nbl_info& info, const TestResult& test) {
+  if (info.context == 0) return 0;
+  // A token sees itself and all before it; the one that starts the test is not timed.
+  const double positions = test.depth + 1 + (test.tokens + 1) / 2.0;
+  return static_cast<double>(info.memory.kv_bytes) / info.context * positions;
 }
 
 double mean(const std::vector<double>& values) {
@@ -193,15 +214,17 @@ std::string to_markdown(const Report& report) {
   }
   text += describe_memory(report.info);
   text +=
-      "\n| test | tokens/s | median | weights GB/s | % of copy |\n"
-      "| --- | ---: | ---: | ---: | ---: |\n";
+      "\n| test | tokens/s | median | weights GB/s | % of copy | with KV GB/s | % of copy |\n"
+      "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
   for (const TestResult& test : report.tests) {
     const std::vector<double> rates = test.rates();
     const double bandwidth = weight_gigabytes_per_second(report, test);
-    text +=
-        fmt::format("| {} | {:.2f} ± {:.2f} | {:.2f} | {} | {} |\n", markdown_cell(test.name()),
-                    mean(rates), standard_deviation(rates), median(rates),
-                    optional_figure(bandwidth), optional_figure(share_of_copy(report, bandwidth)));
+    const double all = gigabytes_per_second(report, test);
+    text += fmt::format("| {} | {:.2f} ± {:.2f} | {:.2f} | {} | {} | {} | {} |\n",
+                        markdown_cell(test.name()), mean(rates), standard_deviation(rates),
+                        median(rates), optional_figure(bandwidth),
+                        optional_figure(share_of_copy(report, bandwidth)), optional_figure(all),
+                        optional_figure(share_of_copy(report, all)));
   }
   for (const TestResult& test : report.tests) {
     if (test.stop_tokens > 0) {
@@ -262,7 +285,7 @@ std::string to_csv(const Report& report) {
     const std::vector<double> rates = test.rates();
     text += fmt::format("{},{},{},{},{},{},{},{:.4f},{:.4f},{:.4f},{},{},{},{},{}\n",
                         csv_cell(report.model_file), csv_cell(report.device_name),
-                        report.floor ? 1 : 0, report.depth, test.prefill ? "pp" : "tg", test.tokens,
+                        report.floor ? 1 : 0, test.depth, test.prefill ? "pp" : "tg", test.tokens,
                         test.seconds.size(), mean(rates), standard_deviation(rates), median(rates),
                         report.info.decode_weight_bytes,
                         optional_figure(weight_gigabytes_per_second(report, test)),

@@ -16,10 +16,11 @@ namespace nbl::tools {
 struct TestResult {
   bool prefill = false;
   uint32_t tokens = 0;          // of one repetition
+  uint32_t depth = 0;           // positions in use before them
   std::vector<double> seconds;  // of each repetition
   uint32_t stop_tokens = 0;     // generations that a stop token cut into more than one call
 
-  std::string name() const;           // "pp 128", "tg 64"
+  std::string name() const;           // "pp 128", "tg 64 @ 1024" at a depth
   std::vector<double> rates() const;  // tokens per second
 };
 
@@ -30,7 +31,7 @@ struct Report {
   DeviceFacts facts;
   std::string command;  // as it was called
   uint64_t model_bytes = 0;
-  uint32_t depth = 0;
+  uint32_t depth = 0;  // the first, at which kernels are timed
   uint32_t repetitions = 0;
   uint64_t seed = 0;
   bool floor = false;
@@ -40,6 +41,9 @@ struct Report {
   std::vector<TimedPhase> phases;  // empty: kernels were not timed
   bool print_dispatches = false;
 };
+
+// Bytes of keys and values that a decode step reads, mean of the test's tokens.
+double kv_bytes_per_token(const nbl_info& info, const TestResult& test);
 
 double mean(const std::vector<double>& values);
 // Of a sample; 0 for fewer than two values.

@@ -38,7 +38,10 @@ void describe_options(CLI::App& app, BenchOptions& options) {
   app.add_option("-r,--repetitions", options.repetitions, "Timed runs of each test")
       ->check(CLI::Range(1u, 100000u))
       ->capture_default_str();
-  app.add_option("-d,--depth", options.depth, "Positions in use before each test")
+  app.add_option("-d,--depth", options.depth,
+                 "Positions in use before each test; a list runs all of them at each depth, and\n"
+                 "times kernels at the first")
+      ->delimiter(',')
       ->capture_default_str();
   app.add_option("-o,--output", options.output, "md, json or csv")
       ->check(CLI::IsMember({"md", "json", "csv"}))
@@ -140,12 +143,22 @@ std::string command_line(int argc, char** argv) {
   return line;
 }
 
+void run_tests(const BenchOptions& options, uint32_t depth, BenchEngine* bench, Report* report) {
+  bench->go_to(depth);
+  for (const uint32_t count : options.prompt) {
+    if (count > 0) report->tests.push_back(bench->prefill(count));
+  }
+  for (const uint32_t count : options.generate) {
+    if (count > 0) report->tests.push_back(bench->generate(count));
+  }
+}
+
 Report measure(const BenchOptions& options) {
   const MappedFile model(options.model);
   Report report;
   report.model_file = options.model;
   report.model_bytes = model.bytes().size();
-  report.depth = options.depth;
+  report.depth = options.depth.front();
   report.repetitions = options.repetitions;
   report.seed = options.seed;
   report.floor = options.floor;
@@ -156,12 +169,8 @@ Report measure(const BenchOptions& options) {
     report.model_name = bench.engine().info().model_name;
     report.device_name = bench.engine().info().device_name;
     report.facts = facts_of(load_vulkan(), options.device);
-    for (const uint32_t count : options.prompt) {
-      if (count > 0) report.tests.push_back(bench.prefill(count));
-    }
-    for (const uint32_t count : options.generate) {
-      if (count > 0) report.tests.push_back(bench.generate(count));
-    }
+    for (const uint32_t depth : options.depth)
+      run_tests(options, depth, &bench, &report);
     report.info = bench.engine().info();
   }
   measure_rates(options, &report);
@@ -195,6 +204,7 @@ int main(int argc, char** argv) {
       "Measures a compiled model: pp = prompt tokens a second, tg = generated tokens a\n"
       "second, each after a warm-up, mean ± standard deviation and median.\n\n"
       "  nibble-bench -m stories.nbl -p 16,128 -n 64 -r 5 --kernels\n"
+      "  nibble-bench -m stories.nbl -p 0 -d 0,128,512 --start --sustain 60\n"
       "  nibble-bench --facts > board.json\n"
       "  nibble-bench --compare before.json after.json");
   nbl::tools::describe_options(app, options);

@@ -34,11 +34,19 @@ struct Result {
   throw Failure(fmt::format("{} is no result of nibble-bench -o json: {}", path, why));
 }
 
+// "tg 64", "tg 64 @ 1024" where it is of another depth than the result's first.
+std::string test_name(const json& root, const json& test) {
+  const std::string name =
+      fmt::format("{} {}", test.at("test").get<std::string>(), test.at("tokens").get<uint64_t>());
+  const auto first = root.at("depth").get<uint64_t>();
+  const auto depth = test.value("depth", first);
+  return depth == first ? name : fmt::format("{} @ {}", name, depth);
+}
+
 std::vector<Figure> figures_of(const json& root) {
   std::vector<Figure> figures;
   for (const json& test : root.at("tests")) {
-    figures.push_back({.name = fmt::format("{} {}", test.at("test").get<std::string>(),
-                                           test.at("tokens").get<uint64_t>()),
+    figures.push_back({.name = test_name(root, test),
                        .mean = test.at("tokens_per_second_mean").get<double>(),
                        .deviation = test.at("tokens_per_second_stddev").get<double>(),
                        .count = test.at("seconds").size()});
