@@ -142,6 +142,9 @@ uint32_t FakeVulkan::barriers() const {
 uint32_t FakeVulkan::flushes() const {
   return static_cast<uint32_t>(driver_->flush_fault.count);
 }
+uint64_t FakeVulkan::cache_bytes() const {
+  return driver_->cache_bytes;
+}
 uint32_t FakeVulkan::submits() const {
   return driver_->submits;
 }

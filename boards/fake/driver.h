@@ -41,6 +41,7 @@ struct Driver {
   uint64_t bytes_left = ~uint64_t{0};
   uint64_t without_callbacks = 0;
   uint32_t submits = 0;
+  uint64_t cache_bytes = 0;
   uint64_t ticks = 0;
   Fault call_fault, host_fault, barrier_fault, flush_fault;
   VkResult result_of_fault = VK_SUCCESS;

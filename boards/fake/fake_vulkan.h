@@ -77,6 +77,7 @@ class FakeVulkan {
   uint32_t barriers() const;           // vkCmdPipelineBarrier so far
   uint32_t flushes() const;            // flushes and invalidations of memory so far
   uint32_t submits() const;
+  uint64_t cache_bytes() const;  // that pipeline caches were made of so far
 
   // Faults. Numbers begin at 1 and count from the last forget(); 0 = none.
   void fail_call(uint64_t call, VkResult result);

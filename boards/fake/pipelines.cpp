@@ -155,7 +155,7 @@ VKAPI_ATTR void VKAPI_CALL DestroyPipelineLayout(VkDevice device, VkPipelineLayo
 }
 
 VKAPI_ATTR VkResult VKAPI_CALL CreatePipelineCache(VkDevice device,
-                                                   const VkPipelineCacheCreateInfo*,
+                                                   const VkPipelineCacheCreateInfo* info,
                                                    const VkAllocationCallbacks* callbacks,
                                                    VkPipelineCache* out) {
   Driver& driver = driver_of(device);
@@ -163,6 +163,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreatePipelineCache(VkDevice device,
   if (parent == nullptr) return kMisused;
   auto* const cache = driver.make<PipelineCache>(parent, callbacks, 128);
   if (cache == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;
+  driver.cache_bytes += info->initialDataSize;
   *out = handle_of<VkPipelineCache>(cache);
   return VK_SUCCESS;
 }
