@@ -19,23 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr uint32_t kTracedSteps = 8;
 
-nbl_config make_config(const BenchOptions& options, const MappedFile& model, bool timestamps) {
-  nbl_config config = {};
-  config.get_instance_proc_addr = load_vulkan();
-  config.model = model.bytes().data();
-  config.model_bytes = model.bytes().size();
-  config.device = options.device + 1;
-  if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
-  if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
-  if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
-  config.flags |= weight_flags(options.weights) | chain_flags(options.chain);
-  if (timestamps) config.flags |= NBL_FLAG_TIMESTAMPS;
-  config.context = options.context;
-  config.prefill_chunk = options.prefill_chunk;
-  config.max_burst = options.burst;
-  return config;
-}
-
 // Ids that are no stop tokens, the same for the same seed on every machine.
 std::vector<uint32_t> random_tokens(const nibble::Engine& engine, size_t count, uint64_t seed) {
   const uint32_t vocab_size = engine.info().vocab_size;
@@ -58,19 +41,41 @@ void need_room(const nibble::Engine& engine, const std::string& test, uint64_t p
   }
 }
 
-template <typename Work>
-double time_seconds(Work&& work) {
-  const Clock::time_point start = Clock::now();
-  work();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+// A generation begins with a token that is not timed.
+void need_room(const nibble::Engine& engine, const TestResult& test) {
+  if (test.tokens == 0) return;
+  need_room(engine, test.name(), uint64_t{test.depth} + test.tokens + (test.prefill ? 0 : 1));
 }
 
 }  // namespace
 
+nbl_config config_of(const BenchOptions& options, const MappedFile& model, bool timestamps) {
+  nbl_config config = {};
+  config.get_instance_proc_addr = load_vulkan();
+  config.model = model.bytes().data();
+  config.model_bytes = model.bytes().size();
+  config.device = options.device + 1;
+  if (options.floor) config.flags |= NBL_FLAG_FLOOR_KERNELS;
+  if (options.float32) config.flags |= NBL_FLAG_FLOAT32;
+  if (options.no_import) config.flags |= NBL_FLAG_NO_IMPORT;
+  config.flags |= weight_flags(options.weights) | chain_flags(options.chain);
+  if (timestamps) config.flags |= NBL_FLAG_TIMESTAMPS;
+  config.context = options.context;
+  config.prefill_chunk = options.prefill_chunk;
+  config.max_burst = options.burst;
+  return config;
+}
+
 BenchEngine::BenchEngine(const BenchOptions& options, const MappedFile& model, bool timestamps)
-    : options_(options), file_(model), session_(make_config(options, model, timestamps)) {
-  for (const uint32_t depth : options.depth)
+    : options_(options), file_(model), session_(config_of(options, model, timestamps)) {
+  // All of them before the first one takes its time.
+  for (const uint32_t depth : options.depth) {
     need_room(engine(), "the depth", uint64_t{depth} + 1);
+    for (const uint32_t count : options.prompt)
+      need_room(engine(), {.prefill = true, .tokens = count, .depth = depth});
+    for (const uint32_t count : options.generate)
+      need_room(engine(), {.tokens = count, .depth = depth});
+  }
   go_to(options.depth.front());
 }
 
@@ -79,6 +84,19 @@ void BenchEngine::go_to(uint32_t depth) {
   nbl_error error = {};
   check(engine().rewind(0, &error), error);
   if (depth > 0) evaluate(random_tokens(engine(), depth, options_.seed));
+}
+
+double BenchEngine::timed(const std::function<void()>& work) {
+  if (meter_ != nullptr) meter_->start();
+  const Clock::time_point start = Clock::now();
+  work();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  if (meter_ != nullptr) meter_->stop();
+  return seconds;
+}
+
+std::vector<Energy> BenchEngine::take_energy() {
+  return meter_ == nullptr ? std::vector<Energy>() : meter_->take();
 }
 
 void BenchEngine::evaluate(const std::vector<uint32_t>& tokens) {
@@ -98,13 +116,18 @@ TestResult BenchEngine::prefill(uint32_t count) {
   result.prefill = true;
   result.tokens = count;
   result.depth = depth_;
-  need_room(engine(), result.name(), uint64_t{depth_} + count);
+  need_room(engine(), result);
   const std::vector<uint32_t> tokens = random_tokens(engine(), count, options_.seed + 1);
   for (uint32_t i = 0; i <= options_.repetitions; ++i) {
     rewind();
-    const double seconds = time_seconds([&] { evaluate(tokens); });
-    if (i > 0) result.seconds.push_back(seconds);  // the first one warms up
+    const double seconds = timed([&] { evaluate(tokens); });
+    if (i == 0) {
+      take_energy();  // the first one warms up
+    } else {
+      result.seconds.push_back(seconds);
+    }
   }
+  result.energy = take_energy();
   return result;
 }
 
@@ -124,18 +147,44 @@ TestResult BenchEngine::generate(uint32_t count) {
   TestResult result;
   result.tokens = count;
   result.depth = depth_;
-  need_room(engine(), result.name(), uint64_t{depth_} + 1 + count);
+  need_room(engine(), result);
   const std::vector<uint32_t> first = random_tokens(engine(), 1, options_.seed + 2);
   std::vector<uint32_t> tokens(count);
   for (uint32_t i = 0; i <= options_.repetitions; ++i) {
     rewind();
     evaluate(first);
     uint32_t stops = 0;
-    const double seconds = time_seconds([&] { stops = generate_all(tokens); });
-    if (i == 0) continue;
+    const double seconds = timed([&] { stops = generate_all(tokens); });
+    if (i == 0) {
+      take_energy();
+      continue;
+    }
     result.seconds.push_back(seconds);
     result.stop_tokens += stops;
   }
+  result.energy = take_energy();
+  return result;
+}
+
+Sustained BenchEngine::sustain(double seconds, uint32_t count, const std::filesystem::path& sys) {
+  need_room(engine(), "a sustained run", uint64_t{depth_} + 1 + count);
+  const std::vector<uint32_t> first = random_tokens(engine(), 1, options_.seed + 2);
+  std::vector<uint32_t> tokens(count);
+  const auto run = [&] {
+    rewind();
+    evaluate(first);
+    generate_all(tokens);
+    return uint64_t{count} + 1;
+  };
+  run();  // warms up
+  const Clock::time_point start = Clock::now();
+  const SustainedWork work{
+      .now_seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); },
+      .run = run,
+      .temperatures = [&] { return read_temperatures(sys); }};
+  Sustained result;
+  timed([&] { result = tools::sustain(seconds, work); });
+  result.energy = take_energy();
   return result;
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "tools/common/engine_session.h"
 #include "tools/common/kernel_times.h"
 #include "tools/common/mapped_file.h"
+#include "tools/common/power.h"
 #include "tools/common/trace.h"
 
 namespace nbl::tools {
@@ -22,6 +25,10 @@ struct BenchOptions {
   uint32_t repetitions = 5;
   std::vector<uint32_t> depth = {0};
   std::string output = "md";
+  bool energy = false;  // say why there is none
+  double sustain = 0;   // seconds; 0 = not
+  std::string sys = "/sys";
+  bool start = false;       // print the time to the first token
   bool kernels = false;     // print the times by kernel
   bool dispatches = false;  // and of every dispatch
   std::string kernels_tsv;  // files; empty = none
@@ -40,6 +47,9 @@ struct BenchOptions {
   uint64_t seed = 1;
 };
 
+// The engine's options. Borrows  model, as the engine does.
+nbl_config config_of(const BenchOptions& options, const MappedFile& model, bool timestamps);
+
 // An engine whose first positions are filled once for each depth and kept by every test there. It
 // begins at the first depth of the options.
 //
@@ -51,10 +61,14 @@ class BenchEngine {
 
   nibble::Engine& engine() { return session_.engine(); }
 
+  // Meters the tests that follow. Borrows  meter, until the engine ends.
+  void use(PowerMeter* meter) { meter_ = meter; }
   // The depth of what follows.
   void go_to(uint32_t depth);
   TestResult prefill(uint32_t count);
   TestResult generate(uint32_t count);
+  // For so many seconds, `count` tokens after a first one, over and over.
+  Sustained sustain(double seconds, uint32_t count, const std::filesystem::path& sys);
 
   // False where the device has no timestamps. Runs a step.
   bool has_timestamps();
@@ -67,6 +81,10 @@ class BenchEngine {
   void trace(Trace* trace, uint64_t (*now_ns)());
 
  private:
+  // The time of the work, which is metered.
+  double timed(const std::function<void()>& work);
+  // What the meter has counted since the last time; empty without one.
+  std::vector<Energy> take_energy();
   void evaluate(const std::vector<uint32_t>& tokens);
   void rewind();
   uint32_t generate_all(std::vector<uint32_t>& tokens);
@@ -77,6 +95,7 @@ class BenchEngine {
   const MappedFile& file_;
   EngineSession session_;
   uint32_t depth_ = 0;
+  PowerMeter* meter_ = nullptr;
 };
 
 }  // namespace nbl::tools

@@ -2,34 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "tools/common/engine_session.h"
-#include "tools/common/roofline.h"
 
 namespace nbl::tools {
 namespace {
-
-// Weight bytes read a second, 10^9. Prefill reads them once a chunk, not once a token: no figure.
-double weight_gigabytes_per_second(const Report& report, const TestResult& test) {
-  if (test.prefill) return 0;
-  return mean(test.rates()) * static_cast<double>(report.info.decode_weight_bytes) / 1e9;
-}
-
-// Keys and values included, which grow with the depth.
-double gigabytes_per_second(const Report& report, const TestResult& test) {
-  if (test.prefill) return 0;
-  const double kv = mean(test.rates()) * kv_bytes_per_token(report.info, test) / 1e9;
-  return weight_gigabytes_per_second(report, test) + kv;
-}
-
-double share_of_copy(const Report& report, double gigabytes_per_second) {
-  const double copy = report.rates.copy.gigabytes_per_second;
-  return copy > 0 ? gigabytes_per_second / copy * 100 : 0;
-}
 
 std::string optional_figure(double value) {
   return value > 0 ? fmt::format("{:.2f}", value) : "";
@@ -56,97 +34,19 @@ std::string markdown_cell(const std::string& text) {
   return escaped;
 }
 
-nlohmann::ordered_json memory_json(const nbl_info& info) {
-  return {{"host_bytes", info.memory.host_bytes},
-          {"driver_pool_bytes", info.memory.driver_pool_bytes},
-          {"driver_pool_peak_bytes", info.driver_pool_peak},
-          {"device_bytes", info.memory.device_bytes},
-          {"weight_bytes", info.memory.weight_bytes},
-          {"kv_bytes", info.memory.kv_bytes},
-          {"activation_bytes", info.memory.activation_bytes},
-          {"io_bytes", info.memory.io_bytes},
-          {"imported_bytes", info.memory.imported_bytes},
-          {"image_bytes", info.memory.image_bytes},
-          {"staging_bytes", info.memory.staging_bytes},
-          {"driver_allocations_setup", info.driver_allocations_setup},
-          {"driver_allocations_after", info.driver_allocations_after}};
-}
-
-// As in a board.json.
-nlohmann::ordered_json facts_json(const DeviceFacts& facts) {
-  const auto board = nlohmann::ordered_json::parse(board_of(facts, {}));
-  return {{"vulkan", board.at("vulkan")}, {"memory", board.at("memory")}};
-}
-
-nlohmann::ordered_json test_json(const Report& report, const TestResult& test) {
-  const std::vector<double> rates = test.rates();
-  nlohmann::ordered_json json = {{"test", test.prefill ? "pp" : "tg"},
-                                 {"tokens", test.tokens},
-                                 {"depth", test.depth},
-                                 {"tokens_per_second_mean", mean(rates)},
-                                 {"tokens_per_second_stddev", standard_deviation(rates)},
-                                 {"tokens_per_second_median", median(rates)},
-                                 {"seconds", test.seconds},
-                                 {"stop_tokens", test.stop_tokens}};
-  if (!test.prefill) {
-    const double rate = weight_gigabytes_per_second(report, test);
-    json["weight_gigabytes_per_second"] = rate;
-    const double all = gigabytes_per_second(report, test);
-    json["gigabytes_per_second"] = all;
-    if (report.rates.copy.passes > 0) {
-      json["percent_of_copy"] = share_of_copy(report, rate);
-      json["percent_of_copy_with_kv"] = share_of_copy(report, all);
-    }
-  }
-  return json;
-}
-
-// Microseconds that a kernel takes in each step.
-std::vector<double> step_times(const TimedPhase& phase, const std::string& kernel) {
-  std::vector<double> times;
-  for (const TimedStep& step : phase.steps) {
-    uint64_t ns = 0;
-    for (const TimedDispatch& d : step)
-      ns += d.kernel == kernel ? d.duration_ns : 0;
-    times.push_back(static_cast<double>(ns) / 1e3);
-  }
-  return times;
-}
-
-nlohmann::ordered_json kernels_json(const Report& report) {
-  nlohmann::ordered_json tables = nlohmann::ordered_json::array();
-  for (const TimedPhase& phase : report.phases) {
-    const std::vector<KernelTotal> totals = kernel_totals(phase);
-    const double all_ns = static_cast<double>(total_ns(totals));
-    const double steps = static_cast<double>(phase.steps.size());
-    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-    for (const KernelTotal& t : totals) {
-      const double kernel_ns = static_cast<double>(t.total_ns);
-      const Roof roof = roof_of(t.bytes, t.flops, t.total_ns, report.rates);
-      rows.push_back({{"kernel", t.kernel},
-                      {"count", t.count},
-                      {"total_us", kernel_ns / 1e3},
-                      {"us_a_step", kernel_ns / 1e3 / steps},
-                      {"us_a_step_stddev", standard_deviation(step_times(phase, t.kernel))},
-                      {"mean_us", t.mean_ns() / 1e3},
-                      {"min_us", static_cast<double>(t.min_ns) / 1e3},
-                      {"max_us", static_cast<double>(t.max_ns) / 1e3},
-                      {"share", all_ns > 0 ? kernel_ns / all_ns : 0},
-                      {"bytes", t.bytes},
-                      {"flops", t.flops},
-                      {"gigabytes_per_second", roof.gigabytes_per_second},
-                      {"gigaflops", roof.gigaflops},
-                      {"percent_of_copy", roof.percent_of_copy},
-                      {"percent_of_peak", roof.percent_of_peak},
-                      {"bound", roof.bound}});
-    }
-    tables.push_back({{"phase", phase.name},
-                      {"tokens", phase.tokens},
-                      {"steps", phase.steps.size()},
-                      {"step_us", step_ns(phase) / 1e3},
-                      {"rows", rows}});
-  }
-  return tables;
+// Empty where no sensor was read.
+std::string energy_table(const Report& report) {
+  std::vector<Row> rows;
+  const auto add = [&](const std::vector<Row>& more) {
+    rows.insert(rows.end(), more.begin(), more.end());
+  };
+  for (const TestResult& test : report.tests)
+    add(energy_rows(test.name(), test.energy, test.all_tokens(), test.all_seconds()));
+  const Sustained& sustained = report.sustained;
+  add(energy_rows("sustained", sustained.energy, static_cast<double>(sustained.tokens()),
+                  sustained.seconds()));
+  if (rows.empty()) return "";
+  return "\n" + aligned_table({"energy", "sensor", "J/token", "W"}, rows, 2);
 }
 
 }  // namespace
@@ -154,6 +54,14 @@ nlohmann::ordered_json kernels_json(const Report& report) {
 std::string TestResult::name() const {
   const std::string at = depth > 0 ? fmt::format(" @ {}", depth) : "";
   return fmt::format("{} {}{}", prefill ? "pp" : "tg", tokens, at);
+}
+
+double TestResult::all_tokens() const {
+  return static_cast<double>(tokens) * static_cast<double>(seconds.size());
+}
+
+double TestResult::all_seconds() const {
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0);
 }
 
 std::vector<double> TestResult::rates() const {
@@ -170,25 +78,20 @@ double kv_bytes_per_token(const nbl_info& info, const TestResult& test) {
   return static_cast<double>(info.memory.kv_bytes) / info.context * positions;
 }
 
-double mean(const std::vector<double>& values) {
-  if (values.empty()) return 0;
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+double weight_gigabytes_per_second(const Report& report, const TestResult& test) {
+  if (test.prefill) return 0;
+  return mean(test.rates()) * static_cast<double>(report.info.decode_weight_bytes) / 1e9;
 }
 
-double standard_deviation(const std::vector<double>& values) {
-  if (values.size() < 2) return 0;
-  const double center = mean(values);
-  double sum = 0;
-  for (const double value : values)
-    sum += (value - center) * (value - center);
-  return std::sqrt(sum / static_cast<double>(values.size() - 1));
+double gigabytes_per_second(const Report& report, const TestResult& test) {
+  if (test.prefill) return 0;
+  const double kv = mean(test.rates()) * kv_bytes_per_token(report.info, test) / 1e9;
+  return weight_gigabytes_per_second(report, test) + kv;
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+double share_of_copy(const Report& report, double gigabytes_per_second) {
+  const double copy = report.rates.copy.gigabytes_per_second;
+  return copy > 0 ? gigabytes_per_second / copy * 100 : 0;
 }
 
 std::string to_markdown(const Report& report) {
@@ -234,46 +137,14 @@ std::string to_markdown(const Report& report) {
           test.name(), test.stop_tokens);
     }
   }
+  text += energy_table(report);
+  text += start_table(report.start);
+  text += sustained_table(report.sustained);
   for (const TimedPhase& phase : report.phases) {
     text += kernels_table(phase, report.rates);
     if (report.print_dispatches) text += dispatches_table(phase);
   }
   return text;
-}
-
-std::string to_json(const Report& report) {
-  nlohmann::ordered_json json = {{"model_file", report.model_file},
-                                 {"model_name", report.model_name},
-                                 {"model_bytes", report.model_bytes},
-                                 {"device", report.device_name},
-                                 {"driver", report.facts.driver},
-                                 {"device_facts", facts_json(report.facts)},
-                                 {"command", report.command},
-                                 {"floor", report.floor},
-                                 {"context", report.info.context},
-                                 {"prefill_chunk", report.info.prefill_chunk},
-                                 {"max_burst", report.info.max_burst},
-                                 {"depth", report.depth},
-                                 {"repetitions", report.repetitions},
-                                 {"seed", report.seed},
-                                 {"decode_dispatches", report.info.decode_dispatches},
-                                 {"decode_barriers", report.info.decode_barriers},
-                                 {"prefill_dispatches", report.info.prefill_dispatches},
-                                 {"prefill_barriers", report.info.prefill_barriers},
-                                 {"decode_weight_bytes", report.info.decode_weight_bytes},
-                                 {"memory", memory_json(report.info)}};
-  if (report.rates.copy.passes > 0) {
-    json["copy"] = {{"gigabytes_per_second", report.rates.copy.gigabytes_per_second},
-                    {"pass_bytes", report.rates.copy.pass_bytes},
-                    {"passes", report.rates.copy.passes}};
-    json["gigaflops"] = report.rates.gigaflops;
-  }
-  json["tests"] = nlohmann::ordered_json::array();
-  for (const TestResult& test : report.tests)
-    json["tests"].push_back(test_json(report, test));
-  json["kernels"] = kernels_json(report);
-  // A name from a model file may be no UTF-8.
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string to_csv(const Report& report) {
@@ -283,14 +154,13 @@ std::string to_csv(const Report& report) {
       "device_bytes\n";
   for (const TestResult& test : report.tests) {
     const std::vector<double> rates = test.rates();
-    text += fmt::format("{},{},{},{},{},{},{},{:.4f},{:.4f},{:.4f},{},{},{},{},{}\n",
-                        csv_cell(report.model_file), csv_cell(report.device_name),
-                        report.floor ? 1 : 0, test.depth, test.prefill ? "pp" : "tg", test.tokens,
-                        test.seconds.size(), mean(rates), standard_deviation(rates), median(rates),
-                        report.info.decode_weight_bytes,
-                        optional_figure(weight_gigabytes_per_second(report, test)),
-                        optional_figure(report.rates.copy.gigabytes_per_second),
-                        report.info.memory.host_bytes, report.info.memory.device_bytes);
+    text += fmt::format(
+        "{},{},{},{},{},{},{},{:.4f},{:.4f},{:.4f},{},{},{},{},{}\n", csv_cell(report.model_file),
+        csv_cell(report.device_name), report.floor ? 1 : 0, test.depth, test.prefill ? "pp" : "tg",
+        test.tokens, test.seconds.size(), mean(rates), standard_deviation(rates), median(rates),
+        report.info.decode_weight_bytes, optional_figure(weight_gigabytes_per_second(report, test)),
+        optional_figure(report.rates.copy.gigabytes_per_second), report.info.memory.host_bytes,
+        report.info.memory.device_bytes);
   }
   return text;
 }

@@ -1,5 +1,7 @@
 // nibble-bench: how fast a compiled model runs on this machine's device, and on what it spends
 // time.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -18,6 +20,18 @@
 
 namespace nbl::tools {
 namespace {
+
+// Of a sustained run.
+constexpr double kLeastSeconds = 0.1;
+constexpr double kMostSeconds = 86400;
+
+// CLI::Range lets NaN through.
+std::string check_seconds(const std::string& text) {
+  double seconds = 0;
+  const bool is_number = CLI::detail::lexical_cast(text, seconds);
+  if (is_number && seconds >= kLeastSeconds && seconds <= kMostSeconds) return "";
+  return fmt::format("{} is no time from {} to {} seconds", text, kLeastSeconds, kMostSeconds);
+}
 
 void describe_options(CLI::App& app, BenchOptions& options) {
   app.add_option("-m,--model", options.model, "Compiled model (.nbl)");
@@ -45,6 +59,21 @@ void describe_options(CLI::App& app, BenchOptions& options) {
       ->capture_default_str();
   app.add_option("-o,--output", options.output, "md, json or csv")
       ->check(CLI::IsMember({"md", "json", "csv"}))
+      ->capture_default_str();
+  app.add_flag(
+      "--start", options.start,
+      "Also time nbl_open() to the first token, without a pipeline cache and with the one\n"
+      "that this left (md and json). Drivers keep caches of their own as well: for a\n"
+      "first start set MESA_SHADER_CACHE_DISABLE=true, __GL_SHADER_DISK_CACHE=0");
+  app.add_option(
+         "--sustain", options.sustain,
+         "Also repeat the first test of -n for so many seconds and tell whether the device\n"
+         "keeps its speed (md and json)")
+      ->type_name("SECONDS")
+      ->check(CLI::Validator(check_seconds, ""));
+  app.add_flag("--energy", options.energy,
+               "Say why, where no energy is reported: it is wherever a sensor can be read");
+  app.add_option("--sys", options.sys, "Folder of the kernel's power sensors and thermal zones")
       ->capture_default_str();
   app.add_flag("--kernels", options.kernels,
                "Also time every kernel, in an engine with timestamps (md and json)");
@@ -143,6 +172,14 @@ std::string command_line(int argc, char** argv) {
   return line;
 }
 
+// Of a piece of the sustained run.
+uint32_t sustained_tokens(const BenchOptions& options) {
+  for (const uint32_t count : options.generate) {
+    if (count > 0) return count;
+  }
+  return 1;
+}
+
 void run_tests(const BenchOptions& options, uint32_t depth, BenchEngine* bench, Report* report) {
   bench->go_to(depth);
   for (const uint32_t count : options.prompt) {
@@ -164,14 +201,26 @@ Report measure(const BenchOptions& options) {
   report.floor = options.floor;
   report.print_dispatches = options.dispatches;
   measure_kernels(options, model, &report);
+  PowerMeter meter(options.sys);
+  if (meter.empty() && options.energy) {
+    std::fprintf(stderr, "nibble-bench: note: no energy: %s\n", meter.why_empty().c_str());
+  }
   {
     BenchEngine bench(options, model, false);
     report.model_name = bench.engine().info().model_name;
     report.device_name = bench.engine().info().device_name;
     report.facts = facts_of(load_vulkan(), options.device);
+    if (!meter.empty()) bench.use(&meter);
     for (const uint32_t depth : options.depth)
       run_tests(options, depth, &bench, &report);
+    if (options.sustain > 0) {
+      bench.go_to(options.depth.front());
+      report.sustained = bench.sustain(options.sustain, sustained_tokens(options), options.sys);
+    }
     report.info = bench.engine().info();
+  }
+  if (options.start) {
+    report.start = measure_start(config_of(options, model, false), options.repetitions);
   }
   measure_rates(options, &report);
   return report;
@@ -210,15 +259,15 @@ int main(int argc, char** argv) {
   nbl::tools::describe_options(app, options);
   try {
     app.parse(argc, argv);
-    if (options.compare.empty() && !options.facts && options.model.empty()) throw CLI::RequiredError("--model");
+    if (options.compare.empty() && !options.facts && options.model.empty())
+      throw CLI::RequiredError("--model");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     std::fprintf(stderr, "nibble-bench: %s\n", error.what());
     return 1;
   }
   try {
-    const std::string text =
-        nbl::tools::text_of(options, nbl::tools::command_line(argc, argv));
+    const std::string text = nbl::tools::text_of(options, nbl::tools::command_line(argc, argv));
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
         std::fflush(stdout) != 0) {
       throw nbl::tools::Failure("cannot write the report");

@@ -42,8 +42,8 @@ TEST_F(Depths, of_a_list_have_each_every_test) {
     EXPECT_EQ(test.at("test"), i % 2 == 0 ? "pp" : "tg");
     if (i % 2 == 0) continue;
     // Tokens at depth + 1 to depth + 4, each of which sees itself.
-    const double per_token = result.at("decode_weight_bytes").get<double>() +
-                             row_bytes * (depths[i / 2] + 3.5);
+    const double per_token =
+        result.at("decode_weight_bytes").get<double>() + row_bytes * (depths[i / 2] + 3.5);
     EXPECT_NEAR(test.at("gigabytes_per_second").get<double>(),
                 test.at("tokens_per_second_mean").get<double>() * per_token / 1e9, 1e-9);
   }
@@ -70,6 +70,9 @@ TEST_F(Depths, without_room_are_refused_before_anything_runs) {
   EXPECT_NE(ran.err.find("the depth needs 65 positions, the context has 64"), std::string::npos)
       << ran.err;
   EXPECT_EQ(ran.out, "");
+  const test::ProcessResult test = bench({"-d", "0,60"});
+  EXPECT_EQ(test.error_lines(), 1) << test.err;
+  EXPECT_NE(test.err.find("tg 4 @ 60 needs 65 positions"), std::string::npos) << test.err;
 }
 
 }  // namespace

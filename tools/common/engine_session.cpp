@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <new>
 
 #include "tools/common/failure.h"
@@ -36,7 +37,9 @@ EngineSession::EngineSession(nbl_config config) {
   arena_ = allocate(needed_.host_bytes);
   config.arena = arena_.get();
   config.arena_bytes = static_cast<size_t>(needed_.host_bytes);
+  const auto start = std::chrono::steady_clock::now();
   check(engine_.open(config, &error), error);
+  open_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 std::vector<uint32_t> EngineSession::tokenize(std::string_view text, uint32_t flags) {

@@ -23,6 +23,7 @@ class EngineSession {
 
   nibble::Engine& engine() { return engine_; }
   const nbl_memory& needed() const { return needed_; }
+  double open_seconds() const { return open_seconds_; }  // that nbl_open() took
 
   // Token ids of `text`; by default BOS in front where the model has one and wants it.
   //
@@ -37,6 +38,7 @@ class EngineSession {
   static Block allocate(uint64_t size_bytes);
 
   nbl_memory needed_ = {};
+  double open_seconds_ = 0;
   Block arena_;  // declared before the engine that lives in it: destroyed after it
   nibble::Engine engine_;
 };
