@@ -106,6 +106,41 @@ TEST(Compare, names_what_else_is_different) {
   EXPECT_FALSE(has(line_of(text, "tg 64"), "+")) << text;
 }
 
+TEST(Compare, shows_starts_sustained_speed_and_energy) {
+  json before = a_result();
+  before["start"] = {{"no_cache_seconds", {0.4, 0.4}}, {"with_cache_seconds", {0.1, 0.1}}};
+  before["sustained"]["intervals"] = {{{"tokens_per_second", 50}}, {{"tokens_per_second", 50}}};
+  before["tests"][1]["energy"] = {{{"sensor", "package-0"}, {"joules_per_token", 0.5}}};
+  json after = before;
+  after["start"]["with_cache_seconds"] = {0.2, 0.2};
+  after["sustained"]["intervals"][1]["tokens_per_second"] = 150;
+  after["tests"][1]["energy"][0]["joules_per_token"] = 0.25;
+  const std::string text = compared(before, after);
+  const std::string start = line_of(text, "start, with cache, ms");
+  EXPECT_TRUE(has(start, "100.00") && has(start, "200.00") && has(start, "slower")) << text;
+  EXPECT_TRUE(has(line_of(text, "start, no cache, ms"), "+0.0")) << text;
+  const std::string sustained = line_of(text, "sustained");
+  EXPECT_TRUE(has(sustained, "100.00 ± 70.71") && has(sustained, "+100.0")) << text;
+  const std::string energy = line_of(text, "tg 8 mJ/token, package-0");
+  EXPECT_TRUE(has(energy, "500.00") && has(energy, "-50.0")) << text;
+  EXPECT_EQ(line_of(compared(a_result(), before), "sustained").find('+'), std::string::npos);
+  after["start"]["with_cache_seconds"] = "soon";
+  EXPECT_THROW(compared(before, after), Failure);
+}
+
+TEST(Compare, knows_depths_apart) {
+  json before = a_result();
+  before["tests"][0]["depth"] = 0;
+  before["tests"].push_back(a_test("pp", 16, 40, 1));
+  before["tests"][2]["depth"] = 512;
+  json after = before;
+  after["tests"][2] = a_test("pp", 16, 80, 1);
+  after["tests"][2]["depth"] = 512;
+  const std::string text = compared(before, after);
+  EXPECT_TRUE(has(line_of(text, "pp 16 @ 512"), "+100.0")) << text;
+  EXPECT_TRUE(has(line_of(text, "pp 16"), "+0.0")) << text;
+}
+
 TEST(Compare, refuses_files_of_another_shape) {
   const auto refused = [](const std::string& before, const std::string& after) -> std::string {
     const TempFile a(before, ".json"), b(after, ".json");

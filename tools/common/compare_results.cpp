@@ -8,6 +8,7 @@
 
 #include "tools/common/failure.h"
 #include "tools/common/mapped_file.h"
+#include "tools/common/statistics.h"
 #include "tools/common/table.h"
 
 namespace nbl::tools {
@@ -67,6 +68,40 @@ std::vector<Figure> figures_of(const json& root) {
   return figures;
 }
 
+Figure figure_of(const std::string& name, bool more_is_better, const json& values,
+                 double (*number)(const json&)) {
+  std::vector<double> numbers;
+  for (const json& value : values)
+    numbers.push_back(number(value));
+  return {.name = name,
+          .more_is_better = more_is_better,
+          .mean = mean(numbers),
+          .deviation = standard_deviation(numbers),
+          .count = numbers.size()};
+}
+
+// What only some results have.
+void add_rare_figures(const json& root, std::vector<Figure>* figures) {
+  if (const auto start = root.find("start"); start != root.end()) {
+    const auto ms = [](const json& value) { return value.get<double>() * 1e3; };
+    figures->push_back(figure_of("start, no cache, ms", false, start->at("no_cache_seconds"), ms));
+    figures->push_back(
+        figure_of("start, with cache, ms", false, start->at("with_cache_seconds"), ms));
+  }
+  if (const auto sustained = root.find("sustained"); sustained != root.end()) {
+    const auto rate = [](const json& value) { return value.at("tokens_per_second").get<double>(); };
+    figures->push_back(figure_of("sustained", true, sustained->at("intervals"), rate));
+  }
+  for (const json& test : root.at("tests")) {
+    for (const json& energy : test.value("energy", json::array())) {
+      figures->push_back({.name = fmt::format("{} mJ/token, {}", test_name(root, test),
+                                              energy.at("sensor").get<std::string>()),
+                          .more_is_better = false,
+                          .mean = energy.at("joules_per_token").get<double>() * 1e3});
+    }
+  }
+}
+
 Result read_result(const std::string& path) {
   Result result{.path = path, .root = {}, .figures = {}};
   const std::string text = read_text_file(path);
@@ -74,6 +109,7 @@ Result read_result(const std::string& path) {
   if (result.root.is_discarded()) refuse(path, "it is no JSON");
   try {
     result.figures = figures_of(result.root);
+    add_rare_figures(result.root, &result.figures);
     for (const char* const key : {"model_name", "device"})
       (void)result.root.at(key).get<std::string>();
     (void)result.root.at("depth").get<uint64_t>();
