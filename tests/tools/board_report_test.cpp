@@ -133,6 +133,18 @@ TEST_F(BoardReport, refuses_times_that_are_none) {
   }
 }
 
+// Copied to a board it finds what it needs there.
+TEST(Programs, need_no_shared_library_but_the_c_librarys) {
+  if (NIBBLE_SANITIZED) GTEST_SKIP() << "sanitizers come as shared libraries";
+  for (const std::string program : {NIBBLE_BENCH, NIBBLE_RUN}) {
+    const ProcessResult elf = run_process({NIBBLE_READELF, "-d", program});
+    ASSERT_EQ(elf.status, 0) << elf.err;
+    EXPECT_TRUE(has(elf.out, "[libc.so")) << elf.out;
+    for (const char* const library : {"[libfmt", "[libstdc++", "[libgcc_s", "[libvulkan"})
+      EXPECT_FALSE(has(elf.out, library)) << program << " needs " << library << "]";
+  }
+}
+
 TEST(MemoryCache, keeps_what_it_was_given_and_gives_no_half_of_it) {
   tools::MemoryCache cache;
   char room[8] = {};

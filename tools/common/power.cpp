@@ -22,6 +22,7 @@ double now_seconds() {
 std::vector<Row> energy_rows(const std::string& what, const std::vector<Energy>& energy,
                              double tokens, double seconds) {
   std::vector<Row> rows;
+  rows.reserve(energy.size());
   for (const Energy& e : energy) {
     rows.push_back({what, e.sensor, tokens > 0 ? fmt::format("{:.4f}", e.joules / tokens) : "",
                     seconds > 0 ? fmt::format("{:.2f}", e.joules / seconds) : ""});
@@ -82,7 +83,7 @@ void PowerMeter::add_powers(const std::filesystem::path& folder, uint32_t* refus
     if (!std::filesystem::exists(file, ignored)) continue;
     const std::string label =
         sys_text(folder / (start + "label")).value_or(fmt::format("power{}", i));
-    add({file, chip + " " + label, false, EnergyCounter(0), {}}, refused);
+    add({file, fmt::format("{} {}", chip, label), false, EnergyCounter(0), {}}, refused);
   }
 }
 
