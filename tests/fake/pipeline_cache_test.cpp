@@ -16,7 +16,7 @@ using Blob = std::vector<std::byte>;
 
 size_t load(void* user, void* data, size_t size) {
   const Blob& blob = *static_cast<const Blob*>(user);
-  if (blob.size() > size) return 0;
+  if (blob.empty() || blob.size() > size) return 0;
   std::memcpy(data, blob.data(), blob.size());
   return blob.size();
 }
