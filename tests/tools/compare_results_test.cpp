@@ -170,7 +170,7 @@ TEST(Compare, refuses_files_of_another_shape) {
   EXPECT_TRUE(has(refused(good, other_model), "model m")) << refused(good, other_model);
   EXPECT_TRUE(has(refused(good, changed([](json* r) { (*r)["depth"] = 7; })), "depth 0"));
   const std::string other_tests = changed([](json* r) {
-    (*r)["tests"] = {a_test("pp", 17, 1, 1)};
+    (*r)["tests"] = json::array({a_test("pp", 17, 1, 1)});
     (*r)["kernels"] = json::array();
   });
   EXPECT_TRUE(has(refused(good, other_tests), "no test in common"));
