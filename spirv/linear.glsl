@@ -85,8 +85,15 @@ vec4 residual_of(uint quad, uint t) {
   return vec4(residual[at], (LINEAR_FLAGS & LINEAR_SWIGLU) != 0u ? vec2(0.0) : residual[at + 1u]);
 }
 
+// Set to precise by kernels whose sums must have the same bits in all of them: a compiler may fuse an
+// addition with the product before it in one and not in another.
+#ifndef EPILOGUE_SUM
+#define EPILOGUE_SUM
+#endif
+
 // Adds the bias or applies swiglu to four sums, adds the residual and stores them in row t.
-void store_quad(uint quad, uint t, vec4 sum, vec4 added) {
+void store_quad(uint quad, uint t, vec4 sums, vec4 added) {
+  EPILOGUE_SUM vec4 sum = sums;
   if ((LINEAR_FLAGS & LINEAR_BIAS) != 0u) {
     const uint n = push.row_begin + quad * 4u;
     const uint last = push.rows - 1u;
@@ -99,7 +106,8 @@ void store_quad(uint quad, uint t, vec4 sum, vec4 added) {
   const uint at = result_at(quad, t);
   if ((LINEAR_FLAGS & LINEAR_SWIGLU) != 0u) {
     const bool gelu = (LINEAR_FLAGS & LINEAR_GELU) != 0u;
-    result[at] = vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu)) + added.xy;
+    EPILOGUE_SUM vec2 pair = vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu)) + added.xy;
+    result[at] = pair;
     return;
   }
   sum += added;

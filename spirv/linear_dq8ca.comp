@@ -5,22 +5,15 @@
 // Shapes  xq, s, zero as quantize_rows.comp writes them; weight [N, K],
 //         out [tokens, align_up(N, 32)]
 // Layout  linear.glsl. A word of the weight is eight k, and so are two words of xq.
-// A group's sum is an integer below 2^24: exact, with the packed dot product (DOT) as in float32.
-// The groups are dealt to WAYS equal ranges; a range adds up its groups in turn, scaled, and the
-// ranges are added up in turn. So a row has the same bits for any number of rows, in any tile, and
-// for both ways of multiplying.
+// The order of sums is that of dq8ca.glsl.
 //
 // A work-item computes TOKENS rows of xq against QUADS quads of weight rows, over all ranges or,
 // with SPLIT, over one of them.
 // A work-group computes as many quads as it has work-items (a WAYS-th of that with SPLIT) times
 // QUADS for TOKENS rows; token tiles are along grid z, weight rows along x and y.
 #extension GL_GOOGLE_include_directive : require
-#ifdef DOT
-#extension GL_EXT_spirv_intrinsics : require
-#endif
 #define SCALES_ID 6
-#include "linear.glsl"
-#include "quantize_rows.push.h"
+#include "dq8ca.glsl"
 
 layout(local_size_x = 64, local_size_x_id = 0) in;
 layout(constant_id = 1) const uint TOKENS = 1u;
@@ -29,7 +22,6 @@ layout(constant_id = 3) const uint WAYS = 1u;
 layout(constant_id = 4) const uint SPLIT = 1u;        // WAYS, with TOKENS and QUADS 1, or 1
 layout(constant_id = 5) const uint GROUP_WORDS = 4u;  // words of a group
 layout(set = 0, binding = 1) readonly buffer Packed { uvec2 packed[]; };
-layout(set = 0, binding = 5) readonly buffer Params { uvec2 params[]; };
 
 shared vec4 part[gl_WorkGroupSize.x];
 
@@ -41,14 +33,6 @@ const uint kBatch = SPLIT > 1u && GROUP_WORDS >= 4u ? 4u : 1u;
 
 #ifdef DOT
 #define SUM ivec4
-// OpSDot: the sum of the products of four signed bytes.
-spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019],
-                  id = 4450)
-int dot_of_bytes(int a, int b, spirv_literal int packed_format);
-int dot4(uint a, uint b) { return dot_of_bytes(int(a), int(b), 0); }
-ivec4 dot4(uvec4 a, uint b) {
-  return ivec4(dot4(a.x, b), dot4(a.y, b), dot4(a.z, b), dot4(a.w, b));
-}
 #else
 #define SUM vec4
 // Four bytes less the zero point.
@@ -66,23 +50,13 @@ SUM sum[kTile];   // of a group; of sixteen times the products with DOT
 SUM less[QUADS];  // of the group's weights (DOT)
 vec4 total[kTile];  // of a range
 
-// Neither fused nor reordered, so that both ways of multiplying give the same bits. A function,
-// because what is precise makes precise what it comes from.
-vec4 add_scaled(vec4 to, vec4 value, vec4 scale) {
-  precise vec4 out_value = to + value * scale;
-  return out_value;
-}
-
 void add_word(uvec4 bits[QUADS]) {
 #ifdef DOT
-  // The nibble with its upper bit turned over, in the upper half of a byte, is sixteen times the
-  // weight.
   uvec4 low[QUADS], high[QUADS];
   [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-    const uvec4 weights = bits[q] ^ 0x88888888u;
-    low[q] = (weights << 4) & 0xf0f0f0f0u;
-    high[q] = weights & 0xf0f0f0f0u;
-    less[q] += dot4(low[q], 0x01010101u) + dot4(high[q], 0x01010101u);
+    low[q] = low_bytes(bits[q]);
+    high[q] = high_bytes(bits[q]);
+    less[q] += sums_of_bytes(low[q], high[q]);
   }
   [[unroll]] for (uint t = 0u; t < TOKENS; ++t) {
     const uvec2 bytes = packed[x_at[t]++];

@@ -15,6 +15,12 @@ constexpr uint32_t kMaxWays = 64;
 static_assert(spirv::facts_linear_dq8ca_dot.push_bytes == sizeof(LinearPush));
 static_assert(spirv::facts_linear_dq8ca_floor.push_bytes == sizeof(LinearPush));
 
+// linear_dq8ca_block.comp: rows of x and of weight that a work-group takes. For devices that have
+// 100 registers a lane.
+constexpr uint32_t kBlockTokens = 32;
+constexpr uint32_t kBlockRows = 64;
+constexpr uint32_t kMinBlockLanes = 16384;
+
 // What a work-item computes.
 struct Tile {
   uint32_t tokens;
@@ -23,6 +29,12 @@ struct Tile {
 
 uint32_t max_local(const Caps& caps) {
   return min_of(caps.max_invocations, caps.max_workgroup_x);
+}
+
+bool takes_blocks(const Caps& caps) {
+  const Variant& block = kVariants[static_cast<uint32_t>(VariantId::linear_dq8ca_block)];
+  return (caps.features & kScalarLoads) == 0 && caps.lanes >= kMinBlockLanes &&
+         fits(block, caps, block.local_x, 0);
 }
 
 // From the whole matrix, not from the window or the number of tokens: it decides the order of sums.
@@ -50,31 +62,50 @@ Status call_linear_dq8ca(const Caps& caps, const LinearArgs& args, KernelCall* c
   NBL_ASSERT(!args.norm && args.few == 0 && args.group_size % 8 == 0);
   const LinearPush push = linear_push(args);
   const bool one_row = args.tokens == 1 || args.last_row;
-  const bool scalar = (caps.features & kScalarLoads) != 0;
-  const Tile tile = choose_tile(caps, one_row);
   const uint32_t ways = choose_ways(caps, args);
-  const uint32_t split = one_row ? ways : 1;
-  // Lanes share nothing but the sums of a split. One subgroup a work-group spreads a small matrix
-  // over a CPU's cores.
-  const uint32_t local =
-      scalar ? min_of(max_of(caps.subgroup_size, 8u), 64u) : max_of(64u, 4 * split);
+  const uint32_t group_words = args.group_size / 8;
+  const uint32_t format = args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
   KernelCall made;
-  NBL_TRY(pick(Family::linear_dq8ca, caps, local, local * 16, &made.variant, error));
-  const uint32_t token_tiles = one_row ? 1 : div_up(args.tokens, tile.tokens);
-  if (token_tiles > caps.max_grid[2]) {
-    return fail(error, Code::device_limit, made.variant, "linear tokens", token_tiles,
+  if (!one_row && takes_blocks(caps)) {
+    made.variant = static_cast<uint16_t>(VariantId::linear_dq8ca_block);
+    made.spec_count = 3;
+    made.spec[0] = ways;
+    made.spec[1] = group_words;
+    made.spec[2] = format;
+    set_grid_folded(&made, div_up(push.quads * 4, kBlockRows), caps.max_grid[0]);
+    made.grid[2] = div_up(args.tokens, kBlockTokens);
+  } else {
+    const bool scalar = (caps.features & kScalarLoads) != 0;
+    const Tile tile = choose_tile(caps, one_row);
+    const uint32_t split = one_row ? ways : 1;
+    // Lanes share nothing but the sums of a split. One subgroup a work-group spreads a small matrix
+    // over a CPU's cores.
+    const uint32_t local =
+        scalar ? min_of(max_of(caps.subgroup_size, 8u), 64u) : max_of(64u, 4 * split);
+    const uint32_t shared = local * 16;
+    uint32_t variant = static_cast<uint32_t>(VariantId::linear_dq8ca_dot);
+    if (!fits(kVariants[variant], caps, local, shared)) {
+      variant = static_cast<uint32_t>(VariantId::linear_dq8ca_floor);
+    }
+    if (!fits(kVariants[variant], caps, local, shared)) {
+      return does_not_fit(variant, caps, local, error);
+    }
+    made.variant = static_cast<uint16_t>(variant);
+    made.spec_count = 7;
+    made.spec[0] = local;
+    made.spec[1] = tile.tokens;
+    made.spec[2] = tile.quads;
+    made.spec[3] = ways;
+    made.spec[4] = split;
+    made.spec[5] = group_words;
+    made.spec[6] = format;
+    set_grid_folded(&made, div_up(push.quads, local / split * tile.quads), caps.max_grid[0]);
+    made.grid[2] = one_row ? 1 : div_up(args.tokens, tile.tokens);
+  }
+  if (made.grid[2] > caps.max_grid[2]) {
+    return fail(error, Code::device_limit, made.variant, "linear tokens", made.grid[2],
                 caps.max_grid[2]);
   }
-  made.spec_count = 7;
-  made.spec[0] = local;
-  made.spec[1] = tile.tokens;
-  made.spec[2] = tile.quads;
-  made.spec[3] = ways;
-  made.spec[4] = split;
-  made.spec[5] = args.group_size / 8;
-  made.spec[6] = args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
-  set_grid_folded(&made, div_up(push.quads, local / split * tile.quads), caps.max_grid[0]);
-  made.grid[2] = token_tiles;
   set_push(&made, push);
   *call = made;
   return {};
