@@ -9,6 +9,7 @@
 #include "rt/kernels/variants.h"
 #include "spirv/texture.h"
 #include "tests/support/gpu_image.h"
+#include "tests/support/own_buffers.h"
 
 namespace nbl::test {
 namespace {
@@ -21,6 +22,7 @@ struct Gpu::State {
   State() { create_commands(); }
   ~State() {
     images_.clear();
+    own_buffers_.clear(device_.vk, device_.device);
     free_buffer();
     if (fence_) device_.vk.DestroyFence(device_.device, fence_, nullptr);
     if (commands_) device_.vk.DestroyCommandPool(device_.device, commands_, nullptr);
@@ -134,6 +136,7 @@ struct Gpu::State {
 
   VkDescriptorSet describe_bindings(const Pipeline& pipeline, std::span<const Binding> bindings,
                                     const std::vector<size_t>& offsets) {
+    own_buffers_.clear(device_.vk, device_.device);
     check(device_.vk.ResetDescriptorPool(device_.device, descriptors_, 0), "vkResetDescriptorPool");
     auto allocate =
         chained<VkDescriptorSetAllocateInfo>(VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO);
@@ -147,7 +150,11 @@ struct Gpu::State {
     std::vector<VkDescriptorImageInfo> views(bindings.size());
     std::vector<VkWriteDescriptorSet> writes(bindings.size());
     for (uint32_t i = 0; i < bindings.size(); ++i) {
-      infos[i] = {buffer_, offsets[i] * 4, std::max<size_t>(1, bindings[i].words.size()) * 4};
+      const size_t bytes = std::max<size_t>(1, bindings[i].words.size()) * 4;
+      infos[i] = {buffer_, offsets[i] * 4, bytes};
+      if (device_.gpu_assisted && !bindings[i].image) {
+        infos[i] = own_buffers_.make(device_.vk, device_.device, memory_, infos[i].offset, bytes);
+      }
       writes[i] = chained<VkWriteDescriptorSet>(VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET);
       writes[i].dstSet = set;
       writes[i].dstBinding = i;
@@ -262,6 +269,7 @@ struct Gpu::State {
   VkDeviceMemory memory_ = nullptr;
   size_t capacity_words_ = 0;
   uint32_t* words_ = nullptr;
+  OwnBuffers own_buffers_;  // of the last run
   // Of the last run, by binding; null and empty for buffers.
   std::vector<std::unique_ptr<GpuImage>> images_;
   std::vector<std::vector<uint32_t>> image_words_;
@@ -294,6 +302,9 @@ const Caps& Gpu::caps() const {
 }
 bool Gpu::has_integer_dot() const {
   return state_->device_.integer_dot;
+}
+bool Gpu::has_assisted_checks() const {
+  return state_->device_.gpu_assisted;
 }
 double Gpu::last_run_ns() const {
   return state_->last_run_ns;

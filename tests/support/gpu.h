@@ -7,6 +7,9 @@
 // Environment  NIBBLE_TEST_DEVICE=index    which device
 //              NIBBLE_VALIDATION=1         the validation layer with synchronisation checks; any
 //                                          message fails the run
+//              NIBBLE_VALIDATION=gpu       with GPU-assisted checks instead: no access of a kernel
+//                                          lies outside its binding, not even one whose value is
+//                                          thrown away
 #pragma once
 
 #include <gtest/gtest.h>
@@ -65,6 +68,9 @@ class Gpu {
                   uint32_t repeat = 1) {
     return run(call, std::span(bindings.begin(), bindings.size()), repeat);
   }
+
+  // NIBBLE_VALIDATION=gpu.
+  bool has_assisted_checks() const;
 
   // Host time of the last run from submit to fence.
   double last_run_ns() const;

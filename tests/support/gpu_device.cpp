@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "rt/kernels/variants.h"
 #include "rt/vk/caps.h"
@@ -52,7 +53,9 @@ Device::~Device() {
 void Device::create_instance() {
   void* const library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) throw std::runtime_error("there is no libvulkan.so.1");
-  validation_ = std::getenv("NIBBLE_VALIDATION") != nullptr;
+  const char* const validation = std::getenv("NIBBLE_VALIDATION");
+  validation_ = validation != nullptr;
+  gpu_assisted = validation_ && std::string_view(validation) == "gpu";
   Error error;
   const auto get =
       reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(library, "vkGetInstanceProcAddr"));
@@ -70,12 +73,13 @@ void Device::create_instance() {
   report.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT;
   report.pfnUserCallback = on_message;
   report.pUserData = &messages;
-  const VkValidationFeatureEnableEXT sync =
-      VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
+  const VkValidationFeatureEnableEXT checks =
+      gpu_assisted ? VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT
+                   : VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
   auto features =
       chained<VkValidationFeaturesEXT>(VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT, &report);
   features.enabledValidationFeatureCount = 1;
-  features.pEnabledValidationFeatures = &sync;
+  features.pEnabledValidationFeatures = &checks;
   if (validation_) {
     info.pNext = &features;
     info.enabledLayerCount = info.enabledExtensionCount = 1;

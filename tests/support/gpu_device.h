@@ -49,6 +49,7 @@ class Device {
   VkQueue queue = nullptr;
   uint32_t family = 0;
   bool integer_dot = false;           // kernels of kIntegerDot run, accelerated or not
+  bool gpu_assisted = false;          // the validation layer checks accesses of kernels
   std::vector<std::string> messages;  // of the validation layer
 
  private:

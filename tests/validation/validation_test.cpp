@@ -1,6 +1,7 @@
 // Could break: any call or barrier of the runtime that the Vulkan specification forbids and this
-// machine's driver forgives. Engines run in child processes under the Khronos validation layer with
-// synchronisation checks; whatever it says fails the test.
+// machine's driver forgives; any access of a kernel outside of what is bound. Engines run in child
+// processes under the Khronos validation layer, with its checks of synchronisation or those of
+// accesses (GPU-assisted); whatever it says fails the test.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -9,6 +10,7 @@
 
 #include "rt/vk/functions.h"
 #include "tests/support/fault_rig.h"
+#include "tests/support/own_buffers.h"
 #include "tests/support/process.h"
 #include "tests/support/sampling_options.h"
 #include "tests/support/stories.h"
@@ -19,19 +21,22 @@ namespace {
 using test::ProcessResult;
 using test::TempFile;
 
-constexpr const char* kChild = "NIBBLE_VALIDATION_CHILD";  // flags of the engine that it opens
-constexpr const char* kNoBarriers = "NIBBLE_VALIDATION_NO_BARRIERS";
+constexpr const char* kChild = "NIBBLE_VALIDATION_CHILD";    // flags of the engine that it opens
+constexpr const char* kChange = "NIBBLE_VALIDATION_CHANGE";  // of the Vulkan that it gets
+
+constexpr const char* kSynchronisation =
+    "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT,"
+    "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT";
+constexpr const char* kAccesses = "VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT";
 
 // A folder with the layer's settings and its log.
 class Layer {
  public:
-  Layer() {
+  explicit Layer(const char* checks = kSynchronisation) {
     std::filesystem::remove(folder_.path());
     std::filesystem::create_directory(folder_.path());
     std::ofstream(folder_.path() / "vk_layer_settings.txt")
-        << "khronos_validation.enables = "
-           "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT,"
-           "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT\n"
+        << "khronos_validation.enables = " << checks << "\n"
         << "khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG\n"
         << "khronos_validation.report_flags = error,warn\n"
         << "khronos_validation.enable_message_limit = false\n"
@@ -102,7 +107,11 @@ TEST(ValidationChild, runs_an_engine) {
   config.logits = NBL_LOGITS_ALL;
   config.staging_bytes = 64u << 10;
   config.driver_pool_bytes = 64u << 20;  // the layer's tables are the driver's, too
-  if (std::getenv(kNoBarriers) != nullptr) config.get_instance_proc_addr = &instance_function;
+  const char* const set = std::getenv(kChange);
+  const std::string change = set == nullptr ? "" : set;
+  if (change == "no barriers") config.get_instance_proc_addr = &instance_function;
+  if (change == "own buffers") config.get_instance_proc_addr = test::own_buffers_entry(false);
+  if (change == "short buffers") config.get_instance_proc_addr = test::own_buffers_entry(true);
   // nbl_memory_needed() under the layer takes more than a bare driver.
   const test::ExactBytes arena(size_t{160} << 20);
   config.arena = arena.data.get();
@@ -135,16 +144,16 @@ TEST(ValidationChild, runs_an_engine) {
   nbl_close(engine);
 }
 
-ProcessResult run_child(const Layer& layer, uint32_t flags, bool barriers) {
+ProcessResult run_child(const Layer& layer, uint32_t flags, const std::string& change = "") {
   std::vector<std::string> environment = layer.environment();
   environment.push_back(std::string(kChild) + "=" + std::to_string(flags));
-  if (!barriers) environment.push_back(std::string(kNoBarriers) + "=1");
+  environment.push_back(std::string(kChange) + "=" + change);
   return test::run_process({"/proc/self/exe", "--gtest_filter=ValidationChild.*"}, environment);
 }
 
 void expect_silence(uint32_t flags) {
   const Layer layer;
-  const ProcessResult result = run_child(layer, flags, true);
+  const ProcessResult result = run_child(layer, flags);
   EXPECT_EQ(result.status, 0) << result.out << result.err;
   EXPECT_EQ(layer.said(), "");
 }
@@ -152,7 +161,7 @@ void expect_silence(uint32_t flags) {
 TEST(Validation, speaks_when_barriers_are_missing) {
   NBL_REQUIRE_LAYER();
   const Layer layer;
-  run_child(layer, NBL_FLAG_NO_IMPORT, false);
+  run_child(layer, NBL_FLAG_NO_IMPORT, "no barriers");
   EXPECT_NE(layer.said().find("SYNC-HAZARD"), std::string::npos) << layer.said();
 }
 
@@ -185,6 +194,23 @@ TEST(Validation, is_silent_with_weights_in_images) {
 TEST(Validation, is_silent_with_timestamps) {
   NBL_REQUIRE_LAYER();
   expect_silence(NBL_FLAG_TIMESTAMPS);
+}
+
+// Buffers of their own are no memory that is imported.
+TEST(Validation, finds_no_access_outside_of_what_is_bound) {
+  NBL_REQUIRE_LAYER();
+  const Layer layer(kAccesses);
+  const ProcessResult result =
+      run_child(layer, NBL_FLAG_FLOOR_KERNELS | NBL_FLAG_NO_IMPORT, "own buffers");
+  EXPECT_EQ(result.status, 0) << result.out << result.err;
+  EXPECT_EQ(layer.said(), "");
+}
+
+TEST(Validation, finds_accesses_outside_of_what_is_bound) {
+  NBL_REQUIRE_LAYER();
+  const Layer layer(kAccesses);
+  run_child(layer, NBL_FLAG_FLOOR_KERNELS | NBL_FLAG_NO_IMPORT, "short buffers");
+  EXPECT_NE(layer.said().find("access out of bounds"), std::string::npos) << layer.said();
 }
 
 TEST(Validation, is_silent_while_nibble_run_tells_a_story) {
