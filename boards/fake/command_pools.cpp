@@ -9,10 +9,6 @@ constexpr size_t kChunkBytes = 512;  // that a command buffer takes to begin wit
 
 using State = CommandBuffer::State;
 
-const VkAllocationCallbacks* callbacks_of(const Object& object) {
-  return object.callbacks.pfnAllocation == nullptr ? nullptr : &object.callbacks;
-}
-
 bool is_pending(const Driver& driver, const CommandBuffer* commands) {
   for (const Submission& submission : driver.queue) {
     for (const CommandBuffer* buffer : submission.buffers) {
@@ -24,7 +20,7 @@ bool is_pending(const Driver& driver, const CommandBuffer* commands) {
 
 void reset(Driver& driver, const char* call, CommandBuffer* commands) {
   if (is_pending(driver, commands)) {
-    driver.complain(std::string(call) + ": the command buffer is in a submit under way");
+    driver.complain(call, "the command buffer is in a submit under way");
   }
   commands->state = State::initial;
   commands->commands.clear();
@@ -44,7 +40,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateCommandPool(VkDevice device,
   Driver& driver = driver_of(device);
   auto* const parent = driver.use<Device>("vkCreateCommandPool", device);
   if (parent == nullptr) return kMisused;
-  if (info->queueFamilyIndex != 0) driver.complain("vkCreateCommandPool: no such queue family");
+  if (info->queueFamilyIndex != 0) driver.complain("vkCreateCommandPool", "no such queue family");
   auto* const pool = driver.make<CommandPool>(parent, callbacks, 128);
   if (pool == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;
   pool->flags = info->flags;
@@ -80,10 +76,10 @@ VKAPI_ATTR VkResult VKAPI_CALL AllocateCommandBuffers(VkDevice device,
   if (pool == nullptr) return kMisused;
   std::vector<CommandBuffer*> made;
   for (uint32_t i = 0; i < info->commandBufferCount; ++i) {
-    auto* const commands = driver.make<CommandBuffer>(pool, callbacks_of(*pool), 96);
+    auto* const commands = driver.make<CommandBuffer>(pool, pool->made_with(), 96);
     if (commands == nullptr) {
       for (CommandBuffer* earlier : made)
-        driver.end("vkAllocateCommandBuffers", earlier, callbacks_of(*pool));
+        driver.end("vkAllocateCommandBuffers", earlier, pool->made_with());
       for (uint32_t k = 0; k < info->commandBufferCount; ++k)
         out[k] = VK_NULL_HANDLE;
       return VK_ERROR_OUT_OF_HOST_MEMORY;
@@ -104,8 +100,8 @@ VKAPI_ATTR void VKAPI_CALL FreeCommandBuffers(VkDevice device, VkCommandPool han
     if (buffers[i] == VK_NULL_HANDLE) continue;
     auto* const commands = driver.use<CommandBuffer>(kCall, buffers[i]);
     if (commands == nullptr) continue;
-    if (commands->pool != pool) driver.complain(std::string(kCall) + ": it is another pool's");
-    driver.end(kCall, commands, callbacks_of(*pool));
+    if (commands->pool != pool) driver.complain(kCall, "it is another pool's");
+    driver.end(kCall, commands, pool->made_with());
   }
 }
 
@@ -116,12 +112,12 @@ VKAPI_ATTR VkResult VKAPI_CALL BeginCommandBuffer(VkCommandBuffer handle,
   auto* const commands = driver.use<CommandBuffer>(kCall, handle);
   if (commands == nullptr) return kMisused;
   if (commands->state == State::recording) {
-    driver.complain(std::string(kCall) + ": the command buffer is being recorded");
+    driver.complain(kCall, "the command buffer is being recorded");
   }
   const bool resettable =
       (commands->pool->flags & VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT) != 0;
   if (commands->state != State::initial && !resettable) {
-    driver.complain(std::string(kCall) + ": its pool does not let it be recorded again");
+    driver.complain(kCall, "its pool does not let it be recorded again");
   }
   reset(driver, kCall, commands);
   if (commands->host_blocks.size() < 2 &&
@@ -139,7 +135,7 @@ VKAPI_ATTR VkResult VKAPI_CALL EndCommandBuffer(VkCommandBuffer handle) {
   auto* const commands = driver.use<CommandBuffer>(kCall, handle);
   if (commands == nullptr) return kMisused;
   if (commands->state != State::recording) {
-    driver.complain(std::string(kCall) + ": the command buffer is not being recorded");
+    driver.complain(kCall, "the command buffer is not being recorded");
     return kMisused;
   }
   if (commands->out_of_memory) {
@@ -157,7 +153,7 @@ VKAPI_ATTR VkResult VKAPI_CALL ResetCommandBuffer(VkCommandBuffer handle,
   auto* const commands = driver.use<CommandBuffer>(kCall, handle);
   if (commands == nullptr) return kMisused;
   if ((commands->pool->flags & VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT) == 0) {
-    driver.complain(std::string(kCall) + ": its pool does not let it be reset");
+    driver.complain(kCall, "its pool does not let it be reset");
   }
   reset(driver, kCall, commands);
   return VK_SUCCESS;

@@ -16,7 +16,7 @@ CommandBuffer* recording(const char* call, VkCommandBuffer handle) {
   Driver& driver = driver_of(handle);
   auto* const commands = driver.use<CommandBuffer>(call, handle);
   if (commands == nullptr || commands->state == CommandBuffer::State::recording) return commands;
-  driver.complain(std::string(call) + ": the command buffer is not being recorded");
+  driver.complain(call, "the command buffer is not being recorded");
   return nullptr;
 }
 
@@ -37,7 +37,7 @@ Buffer* transfer_buffer(const char* call, CommandBuffer* commands, VkBuffer hand
   auto* const buffer = driver.use<Buffer>(call, handle);
   if (buffer == nullptr) return nullptr;
   if (buffer->memory == nullptr || (buffer->usage & usage) == 0) {
-    driver.complain(std::string(call) + ": the buffer has no memory or is not for transfers");
+    driver.complain(call, "the buffer has no memory or is not for transfers");
     return nullptr;
   }
   commands->uses.insert(buffer);
@@ -47,9 +47,9 @@ Buffer* transfer_buffer(const char* call, CommandBuffer* commands, VkBuffer hand
 
 bool inside(const char* call, const Buffer& buffer, uint64_t offset, uint64_t bytes) {
   if (bytes != 0 && offset <= buffer.bytes && bytes <= buffer.bytes - offset) return true;
-  buffer.driver->complain(std::string(call) + ": " + std::to_string(bytes) + " bytes at offset " +
-                          std::to_string(offset) + " do not lie in a buffer of " +
-                          std::to_string(buffer.bytes));
+  buffer.driver->complain(call, std::to_string(bytes) + " bytes at offset " +
+                                    std::to_string(offset) + " do not lie in a buffer of " +
+                                    std::to_string(buffer.bytes));
   return false;
 }
 
@@ -70,26 +70,25 @@ void use_set(CommandBuffer* commands, DescriptorSet* set) {
 // Everything that a dispatch needs has been bound and fits.
 bool is_complete(const char* call, const CommandBuffer& commands) {
   Driver& driver = *commands.driver;
-  const std::string start = std::string(call) + ": ";
   if (commands.pipeline == nullptr || commands.set == nullptr) {
-    driver.complain(start + "no pipeline or no descriptor set is bound");
+    driver.complain(call, "no pipeline or no descriptor set is bound");
     return false;
   }
   const Shader& shader = *commands.pipeline->shader;
   if (commands.set->types != commands.pipeline->types) {
-    driver.complain(start + "the descriptor set is not one of the pipeline's layout");
+    driver.complain(call, "the descriptor set is not one of the pipeline's layout");
     return false;
   }
   for (size_t i = 0; i < commands.set->descriptors.size(); ++i) {
     const Descriptor& descriptor = commands.set->descriptors[i];
     const bool used = ((shader.reads | shader.writes) >> i & 1u) != 0;
     if (used && descriptor.buffer == nullptr && descriptor.view == nullptr) {
-      driver.complain(start + "binding " + std::to_string(i) + " was never written");
+      driver.complain(call, "binding " + std::to_string(i) + " was never written");
       return false;
     }
   }
   if (commands.push.size() * 4 < shader.facts.push_bytes) {
-    driver.complain(start + "push constants have not been set");
+    driver.complain(call, "push constants have not been set");
   }
   return true;
 }
@@ -122,13 +121,13 @@ VKAPI_ATTR void VKAPI_CALL CmdBindDescriptorSets(VkCommandBuffer handle, VkPipel
   Driver& driver = *commands->driver;
   auto* const layout = driver.use<PipelineLayout>(kCall, layout_handle);
   if (layout == nullptr || first != 0 || count != 1 || dynamic_count != 0) {
-    driver.complain(std::string(kCall) + ": layouts have the one set 0");
+    driver.complain(kCall, "layouts have the one set 0");
     return;
   }
   commands->set = driver.use<DescriptorSet>(kCall, sets[0]);
   if (commands->set == nullptr) return;
   if (commands->set->types != layout->types) {
-    driver.complain(std::string(kCall) + ": the set is not one of this layout");
+    driver.complain(kCall, "the set is not one of this layout");
   }
   use_set(commands, commands->set);
 }
@@ -143,7 +142,7 @@ VKAPI_ATTR void VKAPI_CALL CmdPushConstants(VkCommandBuffer handle, VkPipelineLa
   auto* const layout = driver.use<PipelineLayout>(kCall, layout_handle);
   if (layout == nullptr) return;
   if (offset % 4 != 0 || bytes % 4 != 0 || bytes == 0 || offset + bytes > layout->push_bytes) {
-    driver.complain(std::string(kCall) + ": the range is not in the layout's");
+    driver.complain(kCall, "the range is not in the layout's");
     return;
   }
   if (commands->push.size() < (offset + bytes) / 4) commands->push.resize((offset + bytes) / 4);
@@ -155,9 +154,9 @@ VKAPI_ATTR void VKAPI_CALL CmdDispatch(VkCommandBuffer handle, uint32_t x, uint3
   if (commands == nullptr || !is_complete("vkCmdDispatch", *commands)) return;
   const uint32_t(&most)[3] = commands->driver->caps.max_grid;
   if (x > most[0] || y > most[1] || z > most[2]) {
-    commands->driver->complain("vkCmdDispatch: a grid of " + std::to_string(x) + " x " +
-                               std::to_string(y) + " x " + std::to_string(z) +
-                               " is larger than the device's");
+    commands->driver->complain("vkCmdDispatch", "a grid of " + std::to_string(x) + " x " +
+                                                    std::to_string(y) + " x " + std::to_string(z) +
+                                                    " is larger than the device's");
   }
   add_dispatch(commands, {x, y, z});
 }
@@ -194,7 +193,7 @@ VKAPI_ATTR void VKAPI_CALL CmdCopyBuffer(VkCommandBuffer handle, VkBuffer from, 
     }
     if (source == target && r.srcOffset < r.dstOffset + r.size &&
         r.dstOffset < r.srcOffset + r.size) {
-      commands->driver->complain(std::string(kCall) + ": source and target overlap");
+      commands->driver->complain(kCall, "source and target overlap");
     }
   }
   Command& command = add(commands, CommandKind::copy);
@@ -215,7 +214,7 @@ VKAPI_ATTR void VKAPI_CALL CmdCopyBufferToImage(VkCommandBuffer handle, VkBuffer
   auto* const image = driver.use<Image>(kCall, to);
   if (source == nullptr || image == nullptr) return;
   if (image->memory == nullptr || (image->usage & VK_IMAGE_USAGE_TRANSFER_DST_BIT) == 0) {
-    driver.complain(std::string(kCall) + ": the image has no memory or is not for transfers");
+    driver.complain(kCall, "the image has no memory or is not for transfers");
     return;
   }
   commands->uses.insert({image, image->memory});
@@ -228,7 +227,7 @@ VKAPI_ATTR void VKAPI_CALL CmdCopyBufferToImage(VkCommandBuffer handle, VkBuffer
     if (r.bufferOffset % kTexelBytes != 0 || r.imageExtent.depth != 1 || r.bufferRowLength != 0 ||
         x + r.imageExtent.width > image->extent.width ||
         y + r.imageExtent.height > image->extent.height) {
-      driver.complain(std::string(kCall) + ": a region is not aligned or ends outside the image");
+      driver.complain(kCall, "a region is not aligned or ends outside the image");
       return;
     }
   }
@@ -248,7 +247,7 @@ VKAPI_ATTR void VKAPI_CALL CmdFillBuffer(VkCommandBuffer handle, VkBuffer to, Vk
   if (target == nullptr) return;
   if (bytes == VK_WHOLE_SIZE && offset < target->bytes) bytes = (target->bytes - offset) / 4 * 4;
   if (offset % 4 != 0 || bytes % 4 != 0 || !inside(kCall, *target, offset, bytes)) {
-    commands->driver->complain(std::string(kCall) + ": the range is not made of words");
+    commands->driver->complain(kCall, "the range is not made of words");
     return;
   }
   Command& command = add(commands, CommandKind::fill);
@@ -266,8 +265,8 @@ VKAPI_ATTR void VKAPI_CALL CmdUpdateBuffer(VkCommandBuffer handle, VkBuffer to, 
   auto* const target = transfer_buffer(kCall, commands, to, VK_BUFFER_USAGE_TRANSFER_DST_BIT);
   if (target == nullptr || !inside(kCall, *target, offset, bytes)) return;
   if (offset % 4 != 0 || bytes % 4 != 0 || bytes > kMostUpdateBytes) {
-    commands->driver->complain(std::string(kCall) + ": " + std::to_string(bytes) +
-                               " bytes are not words or more than 65536");
+    commands->driver->complain(kCall,
+                               std::to_string(bytes) + " bytes are not words or more than 65536");
     return;
   }
   Command& command = add(commands, CommandKind::update);
@@ -291,9 +290,8 @@ VKAPI_ATTR void VKAPI_CALL CmdPipelineBarrier(
   command.kind = CommandKind::barrier;
   command.from = from;
   command.to = to;
-  if (from == 0 || to == 0) driver.complain(std::string(kCall) + ": a mask of stages is empty");
-  if (buffer_count != 0)
-    driver.complain(std::string(kCall) + ": buffer barriers are not known here");
+  if (from == 0 || to == 0) driver.complain(kCall, "a mask of stages is empty");
+  if (buffer_count != 0) driver.complain(kCall, "buffer barriers are not known here");
   for (uint32_t i = 0; i < memory_count; ++i) {
     command.made |= memories[i].srcAccessMask;
     command.seen |= memories[i].dstAccessMask;
@@ -315,7 +313,7 @@ VKAPI_ATTR void VKAPI_CALL CmdPipelineBarrier(
            ((access & kHost) == 0 || (stages & VK_PIPELINE_STAGE_HOST_BIT) != 0);
   };
   if (!fits(command.made, from) || !fits(command.seen, to)) {
-    driver.complain(std::string(kCall) + ": an access is none of its stages");
+    driver.complain(kCall, "an access is none of its stages");
   }
   add(commands, CommandKind::barrier) = std::move(command);
 }

@@ -5,36 +5,31 @@
 namespace nbl::fake {
 namespace {
 
-const VkAllocationCallbacks* callbacks_of(const Object& object) {
-  return object.callbacks.pfnAllocation == nullptr ? nullptr : &object.callbacks;
-}
-
 // One buffer of a write: inside the buffer, aligned, and no longer than the device binds.
 void write_buffer(Driver& driver, const VkDescriptorBufferInfo& info, Descriptor* out) {
   constexpr const char* kCall = "vkUpdateDescriptorSets";
   auto* const buffer = driver.use<Buffer>(kCall, info.buffer);
   if (buffer == nullptr) return;
-  const std::string start = std::string(kCall) + ": ";
-  if (buffer->memory == nullptr) driver.complain(start + "the buffer has no memory");
+  if (buffer->memory == nullptr) driver.complain(kCall, "the buffer has no memory");
   if ((buffer->usage & VK_BUFFER_USAGE_STORAGE_BUFFER_BIT) == 0) {
-    driver.complain(start + "the buffer is not for storage");
+    driver.complain(kCall, "the buffer is not for storage");
   }
   if (info.offset >= buffer->bytes ||
       (info.range != VK_WHOLE_SIZE &&
        (info.range == 0 || info.range > buffer->bytes - info.offset))) {
-    driver.complain(start + std::to_string(info.range) + " bytes at offset " +
-                    std::to_string(info.offset) + " do not lie in a buffer of " +
-                    std::to_string(buffer->bytes));
+    driver.complain(kCall, std::to_string(info.range) + " bytes at offset " +
+                               std::to_string(info.offset) + " do not lie in a buffer of " +
+                               std::to_string(buffer->bytes));
     return;
   }
   const uint64_t bytes = info.range == VK_WHOLE_SIZE ? buffer->bytes - info.offset : info.range;
   if (info.offset % driver.caps.storage_align_bytes != 0) {
-    driver.complain(start + "offset " + std::to_string(info.offset) + " is not aligned to " +
-                    std::to_string(driver.caps.storage_align_bytes));
+    driver.complain(kCall, "offset " + std::to_string(info.offset) + " is not aligned to " +
+                               std::to_string(driver.caps.storage_align_bytes));
   }
   if (bytes > driver.caps.max_storage_range_bytes) {
-    driver.complain(start + "a range of " + std::to_string(bytes) + " bytes is longer than " +
-                    std::to_string(driver.caps.max_storage_range_bytes));
+    driver.complain(kCall, "a range of " + std::to_string(bytes) + " bytes is longer than " +
+                               std::to_string(driver.caps.max_storage_range_bytes));
   }
   *out = {buffer, info.offset, bytes};
 }
@@ -43,7 +38,7 @@ void write_image(Driver& driver, const VkDescriptorImageInfo& info, Descriptor* 
   auto* const view = driver.use<ImageView>("vkUpdateDescriptorSets", info.imageView);
   if (view == nullptr) return;
   if ((view->image->usage & VK_IMAGE_USAGE_SAMPLED_BIT) == 0) {
-    driver.complain("vkUpdateDescriptorSets: the image is not for sampling");
+    driver.complain("vkUpdateDescriptorSets", "the image is not for sampling");
   }
   *out = {.view = view, .layout = info.imageLayout};
 }
@@ -53,13 +48,13 @@ void write_set(Driver& driver, const VkWriteDescriptorSet& write) {
   auto* const set = driver.use<DescriptorSet>(kCall, write.dstSet);
   if (set == nullptr) return;
   if (set->recorded) {
-    driver.complain(std::string(kCall) + ": the set is in a command buffer already");
+    driver.complain(kCall, "the set is in a command buffer already");
   }
   for (uint32_t i = 0; i < write.descriptorCount; ++i) {
     const size_t binding = size_t{write.dstBinding} + i;
     if (binding >= set->types.size() || set->types[binding] != write.descriptorType) {
-      driver.complain(std::string(kCall) + ": binding " + std::to_string(binding) +
-                      " is not in the set, or of another type");
+      driver.complain(
+          kCall, "binding " + std::to_string(binding) + " is not in the set, or of another type");
       return;
     }
     if (write.descriptorType == VK_DESCRIPTOR_TYPE_STORAGE_BUFFER) {
@@ -100,15 +95,14 @@ CreateDescriptorSetLayout(VkDevice device, const VkDescriptorSetLayoutCreateInfo
   for (uint32_t i = 0; i < info->bindingCount; ++i) {
     const VkDescriptorSetLayoutBinding& binding = info->pBindings[i];
     if (binding.binding != i || binding.descriptorCount != 1) {
-      driver.complain(std::string(kCall) + ": bindings are not numbered through");
+      driver.complain(kCall, "bindings are not numbered through");
     }
     if (binding.descriptorType == VK_DESCRIPTOR_TYPE_STORAGE_BUFFER) ++buffers;
     layout->types.push_back(binding.descriptorType);
   }
   if (buffers > driver.caps.max_storage_buffers) {
-    driver.complain(std::string(kCall) + ": " + std::to_string(buffers) +
-                    " storage buffers are more than " +
-                    std::to_string(driver.caps.max_storage_buffers));
+    driver.complain(kCall, std::to_string(buffers) + " storage buffers are more than " +
+                               std::to_string(driver.caps.max_storage_buffers));
   }
   *out = handle_of<VkDescriptorSetLayout>(layout);
   return VK_SUCCESS;
@@ -127,15 +121,14 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateDescriptorPool(VkDevice device,
   Driver& driver = driver_of(device);
   auto* const parent = driver.use<Device>(kCall, device);
   if (parent == nullptr) return kMisused;
-  if (info->maxSets == 0) driver.complain(std::string(kCall) + ": a pool of no sets");
+  if (info->maxSets == 0) driver.complain(kCall, "a pool of no sets");
   auto* const pool =
       driver.make<DescriptorPool>(parent, callbacks, 64 + size_t{32} * info->maxSets);
   if (pool == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;
   pool->sets_left = info->maxSets;
   for (uint32_t i = 0; i < info->poolSizeCount; ++i) {
     const VkDescriptorPoolSize& size = info->pPoolSizes[i];
-    if (size.descriptorCount == 0)
-      driver.complain(std::string(kCall) + ": room for none of a type");
+    if (size.descriptorCount == 0) driver.complain(kCall, "room for none of a type");
     pool->left[size.type] += size.descriptorCount;
   }
   *out = handle_of<VkDescriptorPool>(pool);
@@ -177,7 +170,7 @@ VKAPI_ATTR VkResult VKAPI_CALL AllocateDescriptorSets(VkDevice device,
     if (layout == nullptr) return kMisused;
     if (!take(pool, *layout)) return VK_ERROR_OUT_OF_POOL_MEMORY;
     // The pool has the memory of its sets.
-    auto* const set = driver.make<DescriptorSet>(pool, callbacks_of(*pool), 0);
+    auto* const set = driver.make<DescriptorSet>(pool, pool->made_with(), 0);
     set->types = layout->types;
     set->descriptors.resize(layout->types.size());
     out[i] = handle_of<VkDescriptorSet>(set);
@@ -189,7 +182,7 @@ VKAPI_ATTR void VKAPI_CALL UpdateDescriptorSets(VkDevice device, uint32_t count,
                                                 const VkWriteDescriptorSet* writes,
                                                 uint32_t copy_count, const VkCopyDescriptorSet*) {
   Driver& driver = driver_of(device);
-  if (copy_count != 0) driver.complain("vkUpdateDescriptorSets: this driver copies no sets");
+  if (copy_count != 0) driver.complain("vkUpdateDescriptorSets", "this driver copies no sets");
   for (uint32_t i = 0; i < count; ++i)
     write_set(driver, writes[i]);
 }

@@ -65,7 +65,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateDevice(VkPhysicalDevice physical,
   for (uint32_t i = 0; i < info->queueCreateInfoCount; ++i) {
     const VkDeviceQueueCreateInfo& queue = info->pQueueCreateInfos[i];
     if (queue.queueFamilyIndex != 0 || queue.queueCount != 1) {
-      driver.complain("vkCreateDevice: there is one queue, of family 0");
+      driver.complain("vkCreateDevice", "there is one queue, of family 0");
     }
   }
   for (uint32_t i = 0; i < info->enabledExtensionCount; ++i) {
@@ -101,7 +101,7 @@ VKAPI_ATTR void VKAPI_CALL DestroyDevice(VkDevice handle, const VkAllocationCall
   auto* const device = driver.use<Device>("vkDestroyDevice", handle);
   if (device == nullptr) return;
   if (!driver.queue.empty()) {
-    driver.complain("vkDestroyDevice: a submit is under way that nobody has waited for");
+    driver.complain("vkDestroyDevice", "a submit is under way that nobody has waited for");
   }
   std::map<std::string, uint32_t> left;
   for (const auto& object : driver.objects) {
@@ -112,7 +112,7 @@ VKAPI_ATTR void VKAPI_CALL DestroyDevice(VkDevice handle, const VkAllocationCall
       ++left[name_of(object->kind)];
   }
   for (const auto& [name, count] : left) {
-    driver.complain("vkDestroyDevice: " + name + " left, " + std::to_string(count) + " of them");
+    driver.complain("vkDestroyDevice", name + " left, " + std::to_string(count) + " of them");
   }
   driver.end("vkDestroyDevice", device, callbacks);
 }
@@ -121,7 +121,7 @@ VKAPI_ATTR void VKAPI_CALL GetDeviceQueue(VkDevice handle, uint32_t family, uint
                                           VkQueue* queue) {
   Driver& driver = driver_of(handle);
   auto* const device = driver.use<Device>("vkGetDeviceQueue", handle);
-  if (family != 0 || index != 0) driver.complain("vkGetDeviceQueue: no such queue was made");
+  if (family != 0 || index != 0) driver.complain("vkGetDeviceQueue", "no such queue was made");
   *queue = device == nullptr ? VK_NULL_HANDLE : handle_of<VkQueue>(device->queue);
 }
 
@@ -162,7 +162,7 @@ VKAPI_ATTR VkResult VKAPI_CALL ResetFences(VkDevice device, uint32_t count, cons
     auto* const fence = driver.use<Fence>("vkResetFences", fences[i]);
     if (fence == nullptr) return kMisused;
     if (fence->submitted)
-      driver.complain("vkResetFences: a submit under way is to signal the fence");
+      driver.complain("vkResetFences", "a submit under way is to signal the fence");
     fence->signaled = false;
   }
   return VK_SUCCESS;
@@ -184,7 +184,7 @@ VKAPI_ATTR VkResult VKAPI_CALL WaitForFences(VkDevice device, uint32_t count, co
     if (fence == nullptr) return kMisused;
     if (fence->submitted) driver.run_queue();
     if (fence->signaled) continue;
-    driver.complain("vkWaitForFences: nothing was submitted that would signal the fence");
+    driver.complain("vkWaitForFences", "nothing was submitted that would signal the fence");
     return VK_TIMEOUT;
   }
   return VK_SUCCESS;

@@ -17,18 +17,21 @@ void Driver::complain(std::string sentence) {
   if (said.insert(sentence).second) complaints.push_back(std::move(sentence));
 }
 
+void Driver::complain(const char* call, const std::string& what) {
+  complain(std::string(call) + ": " + what);
+}
+
 Object* Driver::checked(const char* call, Object* object, Kind kind) {
-  const std::string start = std::string(call) + ": ";
   if (object == nullptr) {
-    complain(start + "the " + name_of(kind) + " is null");
+    complain(call, std::string("the ") + name_of(kind) + " is null");
     return nullptr;
   }
   if (object->kind != kind) {
-    complain(start + "a " + name_of(object->kind) + " is given for a " + name_of(kind));
+    complain(call, std::string("a ") + name_of(object->kind) + " is given for a " + name_of(kind));
     return nullptr;
   }
   if (!object->alive) {
-    complain(start + "the " + name_of(kind) + " has been destroyed");
+    complain(call, std::string("the ") + name_of(kind) + " has been destroyed");
     return nullptr;
   }
   return object;
@@ -54,7 +57,7 @@ bool Driver::grow(Object* object, size_t host_bytes, VkSystemAllocationScope sco
   void* const block = callbacks.pfnAllocation(callbacks.pUserData, host_bytes, kAlign, scope);
   if (block == nullptr) return false;
   if (reinterpret_cast<uintptr_t>(block) % kAlign != 0) {
-    complain("pfnAllocation: the memory is not aligned to " + std::to_string(kAlign) + " bytes");
+    complain("pfnAllocation", "the memory is not aligned to " + std::to_string(kAlign) + " bytes");
   }
   std::memset(block, 0xa5, host_bytes);
   object->host_blocks.push_back(block);
@@ -62,17 +65,17 @@ bool Driver::grow(Object* object, size_t host_bytes, VkSystemAllocationScope sco
 }
 
 void Driver::end(const char* call, Object* object, const VkAllocationCallbacks* callbacks) {
-  const std::string start = std::string(call) + ": the " + name_of(object->kind);
+  const std::string the = std::string("the ") + name_of(object->kind);
   for (const Submission& submission : queue) {
     bool used = submission.fence == object;
     for (CommandBuffer* buffer : submission.buffers)
       used |= buffer == object || buffer->uses.contains(object);
-    if (used) complain(start + " is used by a submit that nobody has waited for");
+    if (used) complain(call, the + " is used by a submit that nobody has waited for");
   }
   const bool made_with = object->callbacks.pfnAllocation != nullptr;
   if (made_with != (callbacks != nullptr) ||
       (made_with && callbacks->pUserData != object->callbacks.pUserData)) {
-    complain(start + " was made with other allocation callbacks");
+    complain(call, the + " was made with other allocation callbacks");
   }
   for (void* block : object->host_blocks)
     object->callbacks.pfnFree(object->callbacks.pUserData, block);

@@ -61,6 +61,7 @@ struct Driver {
   std::map<std::pair<const uint32_t*, size_t>, Known> shaders;
 
   void complain(std::string sentence);
+  void complain(const char* call, const std::string& what);
 
   // The object of a handle, or null with a complaint where it is none, is gone, or is another kind.
   template <typename T, typename Handle>

@@ -95,7 +95,7 @@ struct Loader {
     Driver& driver = *drivers[slot];
     if (fails(driver, "vkCreateInstance")) return driver.result_of_fault;
     if (info->sType != VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO) {
-      driver.complain("vkCreateInstance: the structure has another type");
+      driver.complain("vkCreateInstance", "the structure has another type");
     }
     auto* const made =
         driver.make<Instance>(nullptr, callbacks, 256, VK_SYSTEM_ALLOCATION_SCOPE_INSTANCE);

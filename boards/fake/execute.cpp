@@ -23,7 +23,7 @@ void copy(const Command& command) {
 // Rows of the image follow one another without gaps.
 void copy_to_image(Driver& driver, const Command& command) {
   if (command.image->layout != command.image_layout) {
-    driver.complain("vkCmdCopyBufferToImage: the image has another layout by then");
+    driver.complain("vkCmdCopyBufferToImage", "the image has another layout by then");
   }
   for (const VkBufferImageCopy& region : command.image_copies) {
     const size_t row_bytes = size_t{region.imageExtent.width} * kTexelBytes;
@@ -48,7 +48,7 @@ void fill(const Command& command) {
 void change_layouts(Driver& driver, const Command& command) {
   for (const ImageChange& change : command.changes) {
     if (change.from != VK_IMAGE_LAYOUT_UNDEFINED && change.image->layout != change.from) {
-      driver.complain("vkCmdPipelineBarrier: the image has another layout by then");
+      driver.complain("vkCmdPipelineBarrier", "the image has another layout by then");
     }
     change.image->layout = change.to;
   }
@@ -59,11 +59,11 @@ void dispatch(Driver& driver, const Command& command) {
   for (size_t i = 0; i < command.set->descriptors.size(); ++i) {
     const Descriptor& descriptor = command.set->descriptors[i];
     if (descriptor.view != nullptr && descriptor.view->image->layout != descriptor.layout) {
-      driver.complain("vkCmdDispatch: an image has another layout by then than its descriptor");
+      driver.complain("vkCmdDispatch", "an image has another layout by then than its descriptor");
     }
     if (descriptor.buffer != nullptr && (shader.writes >> i & 1u) != 0) {
       if (descriptor.buffer->memory->imported) {
-        driver.complain("vkCmdDispatch: a kernel may write imported memory");
+        driver.complain("vkCmdDispatch", "a kernel may write imported memory");
       }
       wrote(descriptor.buffer->memory);
     }
@@ -74,7 +74,7 @@ void dispatch(Driver& driver, const Command& command) {
 void write_timestamp(Driver& driver, const Command& command) {
   QueryPool::State& state = command.queries->states[command.first];
   if (state != QueryPool::State::reset) {
-    driver.complain("vkCmdWriteTimestamp: the query was not reset before");
+    driver.complain("vkCmdWriteTimestamp", "the query was not reset before");
   }
   state = QueryPool::State::written;
   const uint32_t bits = driver.caps.timestamp_bits;

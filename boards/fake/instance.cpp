@@ -138,7 +138,7 @@ VKAPI_ATTR void VKAPI_CALL DestroyInstance(VkInstance instance,
     if (other->kind == Kind::physical_device)
       other->alive = false;
     else
-      driver.complain(std::string("vkDestroyInstance: a ") + name_of(other->kind) + " is left");
+      driver.complain("vkDestroyInstance", std::string("a ") + name_of(other->kind) + " is left");
   }
   driver.end("vkDestroyInstance", object, callbacks);
 }

@@ -29,8 +29,8 @@ VkResult give_memory(Driver& driver, Memory* memory,
     const uint64_t align = driver.caps.import_align_bytes;
     if (reinterpret_cast<uintptr_t>(import->pHostPointer) % align != 0 ||
         memory->bytes % align != 0) {
-      driver.complain("vkAllocateMemory: imported memory is not aligned to " +
-                      std::to_string(align) + " bytes");
+      driver.complain("vkAllocateMemory",
+                      "imported memory is not aligned to " + std::to_string(align) + " bytes");
       return VK_ERROR_INVALID_EXTERNAL_HANDLE;
     }
     memory->imported = true;
@@ -64,18 +64,17 @@ bool host_wrote(const Memory& memory, uint64_t begin, uint64_t end) {
 // The checked bounds of a range; false where it is none.
 bool bounds(Driver& driver, const char* call, const Memory& memory,
             const VkMappedMemoryRange& range, uint64_t* end) {
-  const std::string start = std::string(call) + ": ";
   const uint64_t atom = driver.caps.noncoherent_atom_bytes;
-  if (!memory.mapped) driver.complain(start + "the memory is not mapped");
+  if (!memory.mapped) driver.complain(call, "the memory is not mapped");
   if (range.offset > memory.bytes ||
       (range.size != VK_WHOLE_SIZE && range.size > memory.bytes - range.offset)) {
-    driver.complain(start + "the range ends behind the memory");
+    driver.complain(call, "the range ends behind the memory");
     return false;
   }
   *end = range.size == VK_WHOLE_SIZE ? memory.bytes : range.offset + range.size;
   if (range.offset % atom != 0 || (*end % atom != 0 && *end != memory.bytes)) {
-    driver.complain(start + "the range is not made of whole atoms of " + std::to_string(atom) +
-                    " bytes");
+    driver.complain(call,
+                    "the range is not made of whole atoms of " + std::to_string(atom) + " bytes");
   }
   return memory.mapped && !memory.coherent;
 }
@@ -98,9 +97,10 @@ VKAPI_ATTR VkResult VKAPI_CALL AllocateMemory(VkDevice device, const VkMemoryAll
   if (parent == nullptr) return kMisused;
   if (info->memoryTypeIndex >= driver.caps.memory_type_count || info->allocationSize == 0 ||
       info->allocationSize > driver.caps.max_allocation_bytes) {
-    driver.complain("vkAllocateMemory: " + std::to_string(info->allocationSize) +
-                    " bytes of type " + std::to_string(info->memoryTypeIndex) +
-                    " are none, too many at once, or of a type that there is not");
+    driver.complain("vkAllocateMemory",
+                    std::to_string(info->allocationSize) + " bytes of type " +
+                        std::to_string(info->memoryTypeIndex) +
+                        " are none, too many at once, or of a type that there is not");
     return kMisused;
   }
   auto* const memory = driver.make<Memory>(parent, callbacks, 96);
@@ -140,12 +140,12 @@ VKAPI_ATTR VkResult VKAPI_CALL MapMemory(VkDevice device, VkDeviceMemory handle,
   auto* const memory = driver.use<Memory>("vkMapMemory", handle);
   if (memory == nullptr) return kMisused;
   if (!is_host_visible(driver, memory->type)) {
-    driver.complain("vkMapMemory: the host does not see memory of this type");
+    driver.complain("vkMapMemory", "the host does not see memory of this type");
     return VK_ERROR_MEMORY_MAP_FAILED;
   }
-  if (memory->mapped) driver.complain("vkMapMemory: the memory is mapped already");
+  if (memory->mapped) driver.complain("vkMapMemory", "the memory is mapped already");
   if (offset >= memory->bytes || (size != VK_WHOLE_SIZE && size > memory->bytes - offset)) {
-    driver.complain("vkMapMemory: the range ends behind the memory");
+    driver.complain("vkMapMemory", "the range ends behind the memory");
     return VK_ERROR_MEMORY_MAP_FAILED;
   }
   memory->mapped = true;
@@ -157,7 +157,7 @@ VKAPI_ATTR void VKAPI_CALL UnmapMemory(VkDevice device, VkDeviceMemory handle) {
   Driver& driver = driver_of(device);
   auto* const memory = driver.use<Memory>("vkUnmapMemory", handle);
   if (memory == nullptr) return;
-  if (!memory->mapped) driver.complain("vkUnmapMemory: the memory is not mapped");
+  if (!memory->mapped) driver.complain("vkUnmapMemory", "the memory is not mapped");
   memory->mapped = false;
 }
 
@@ -191,7 +191,7 @@ VKAPI_ATTR VkResult VKAPI_CALL InvalidateMappedMemoryRanges(VkDevice device, uin
     if (memory == nullptr || !bounds(driver, kCall, *memory, ranges[i], &last)) continue;
     for_atoms(driver, ranges[i].offset, last, [&](uint64_t begin, uint64_t end) {
       if (host_wrote(*memory, begin, end)) {
-        driver.complain(std::string(kCall) + ": what the host wrote was not flushed");
+        driver.complain(kCall, "what the host wrote was not flushed");
       }
       const size_t bytes = static_cast<size_t>(end - begin);
       std::memcpy(memory->host_view.get() + begin, memory->device_view + begin, bytes);
@@ -208,8 +208,8 @@ GetMemoryHostPointerPropertiesEXT(VkDevice device, VkExternalMemoryHandleTypeFla
   Driver& driver = driver_of(device);
   if (type != VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT ||
       reinterpret_cast<uintptr_t>(pointer) % driver.caps.import_align_bytes != 0) {
-    driver.complain("vkGetMemoryHostPointerPropertiesEXT: the pointer is of another kind or not " +
-                    std::string("aligned"));
+    driver.complain("vkGetMemoryHostPointerPropertiesEXT",
+                    "the pointer is of another kind or not aligned");
     return VK_ERROR_INVALID_EXTERNAL_HANDLE;
   }
   out->memoryTypeBits = 0;

@@ -45,6 +45,10 @@ struct Object {
   Object* parent = nullptr;  // must not end before it
   VkAllocationCallbacks callbacks{};
   std::vector<void*> host_blocks;
+  // As the call had them that made it.
+  const VkAllocationCallbacks* made_with() const {
+    return callbacks.pfnAllocation == nullptr ? nullptr : &callbacks;
+  }
   virtual ~Object() = default;
 };
 

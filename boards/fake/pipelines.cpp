@@ -30,21 +30,22 @@ const Shader& known_shader(Driver& driver, const uint32_t* words, size_t count) 
 
 // Says where a module wants more than the device has, or than was turned on.
 void check_module(Driver& driver, const Device& device, const Shader& shader) {
-  const std::string start = "vkCreateShaderModule: ";
-  if (!shader.wrong.empty()) driver.complain(start + shader.wrong);
+  constexpr const char* kCall = "vkCreateShaderModule";
+  if (!shader.wrong.empty()) driver.complain(kCall, shader.wrong);
   if (shader.written_although_readonly != 0) {
-    driver.complain(start + "a binding is written that is declared as not writable");
+    driver.complain(kCall, "a binding is written that is declared as not writable");
   }
   for (size_t i = 0; i < std::size(kCapabilities); ++i) {
     const bool used = (shader.facts.capability_mask >> i & 1u) != 0;
     if (used && (kCapabilities[i].needs & ~device.features) != 0) {
-      driver.complain(start + kCapabilities[i].name + " needs a feature that is not turned on");
+      driver.complain(
+          kCall, std::string(kCapabilities[i].name) + " needs a feature that is not turned on");
     }
   }
 }
 
 void check_pipeline(Driver& driver, const PipelineLayout& layout, const Pipeline& pipeline) {
-  const std::string start = "vkCreateComputePipelines: ";
+  constexpr const char* kCall = "vkCreateComputePipelines";
   const Shader& shader = *pipeline.shader;
   const uint32_t used = shader.reads | shader.writes;
   for (uint32_t i = 0; i < 32; ++i) {
@@ -53,27 +54,28 @@ void check_pipeline(Driver& driver, const PipelineLayout& layout, const Pipeline
                                         ? VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE
                                         : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
     if (i >= layout.types.size() || layout.types[i] != wanted) {
-      driver.complain(start + "binding " + std::to_string(i) +
-                      " is not in the layout as it is used");
+      driver.complain(kCall,
+                      "binding " + std::to_string(i) + " is not in the layout as it is used");
     }
   }
   if (shader.facts.push_bytes > layout.push_bytes) {
-    driver.complain(start + "the push constants are larger than the layout's");
+    driver.complain(kCall, "the push constants are larger than the layout's");
   }
   if (pipeline.spec.size() > shader.facts.spec_count) {
-    driver.complain(start + "more constants are specialised than there are");
+    driver.complain(kCall, "more constants are specialised than there are");
   }
   const size_t id = static_cast<size_t>(shader.size_id);
   const bool specialised = shader.size_id >= 0 && id < pipeline.spec.size();
   const uint32_t size = specialised ? pipeline.spec[id] : shader.facts.local_x;
   if (size == 0 || size > driver.caps.max_invocations || size > driver.caps.max_workgroup_x) {
-    driver.complain(start + "workgroups of " + std::to_string(size) +
-                    " are more than the device's " + std::to_string(driver.caps.max_invocations));
+    driver.complain(kCall, "workgroups of " + std::to_string(size) +
+                               " are more than the device's " +
+                               std::to_string(driver.caps.max_invocations));
   }
   if (shader.facts.shared_bytes > driver.caps.max_shared_bytes) {
-    driver.complain(start + std::to_string(shader.facts.shared_bytes) +
-                    " bytes of shared memory are more than the device's " +
-                    std::to_string(driver.caps.max_shared_bytes));
+    driver.complain(kCall, std::to_string(shader.facts.shared_bytes) +
+                               " bytes of shared memory are more than the device's " +
+                               std::to_string(driver.caps.max_shared_bytes));
   }
 }
 
@@ -84,8 +86,9 @@ std::vector<uint32_t> spec_of(Driver& driver, const VkSpecializationInfo* info) 
     const VkSpecializationMapEntry& entry = info->pMapEntries[i];
     if (entry.constantID != i || entry.size != 4 || entry.offset > info->dataSize ||
         info->dataSize - entry.offset < entry.size) {
-      driver.complain("vkCreateComputePipelines: constant " + std::to_string(entry.constantID) +
-                      " lies outside the data, or is not the next one of 4 bytes");
+      driver.complain("vkCreateComputePipelines",
+                      "constant " + std::to_string(entry.constantID) +
+                          " lies outside the data, or is not the next one of 4 bytes");
       return spec;
     }
     uint32_t value = 0;
@@ -105,7 +108,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateShaderModule(VkDevice handle,
   auto* const device = driver.use<Device>("vkCreateShaderModule", handle);
   if (device == nullptr) return kMisused;
   if (info->codeSize == 0 || info->codeSize % 4 != 0) {
-    driver.complain("vkCreateShaderModule: the size is no multiple of 4");
+    driver.complain("vkCreateShaderModule", "the size is no multiple of 4");
     return kMisused;
   }
   auto* const module = driver.make<ShaderModule>(device, callbacks, 96 + info->codeSize / 16);
@@ -139,9 +142,9 @@ VKAPI_ATTR VkResult VKAPI_CALL CreatePipelineLayout(VkDevice device,
     const VkPushConstantRange& range = info->pPushConstantRanges[i];
     if (range.offset % 4 != 0 || range.size % 4 != 0 || range.size == 0 ||
         range.offset + range.size > driver.caps.max_push_bytes) {
-      driver.complain(std::string(kCall) + ": push constants up to byte " +
-                      std::to_string(range.offset + range.size) + " are more than " +
-                      std::to_string(driver.caps.max_push_bytes));
+      driver.complain(kCall, "push constants up to byte " +
+                                 std::to_string(range.offset + range.size) + " are more than " +
+                                 std::to_string(driver.caps.max_push_bytes));
     }
     layout->push_bytes = range.offset + range.size;
   }
@@ -219,7 +222,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateComputePipelines(VkDevice device, VkPipelin
   if (module == nullptr || layout == nullptr) return kMisused;
   if (std::strcmp(infos->stage.pName, "main") != 0 ||
       infos->stage.stage != VK_SHADER_STAGE_COMPUTE_BIT) {
-    driver.complain(std::string(kCall) + ": the stage is not the module's main of compute");
+    driver.complain(kCall, "the stage is not the module's main of compute");
   }
   auto* const pipeline = driver.make<Pipeline>(parent, callbacks, 512);
   if (pipeline == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;

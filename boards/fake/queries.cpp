@@ -15,7 +15,7 @@ QueryPool* queries_of(const char* call, VkCommandBuffer handle, VkQueryPool pool
   if (commands == nullptr || pool == nullptr) return nullptr;
   if (commands->state != CommandBuffer::State::recording || first > pool->states.size() ||
       count > pool->states.size() - first) {
-    driver.complain(std::string(call) + ": outside the pool, or nothing is being recorded");
+    driver.complain(call, "outside the pool, or nothing is being recorded");
     return nullptr;
   }
   commands->uses.insert(pool);
@@ -43,7 +43,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateQueryPool(VkDevice device, const VkQueryPoo
   if (parent == nullptr) return kMisused;
   if (info->queryType != VK_QUERY_TYPE_TIMESTAMP || info->queryCount == 0 ||
       driver.caps.timestamp_bits == 0) {
-    driver.complain(std::string(kCall) + ": no timestamps, or the device has none");
+    driver.complain(kCall, "no timestamps, or the device has none");
   }
   auto* const pool = driver.make<QueryPool>(parent, callbacks, 64 + size_t{8} * info->queryCount);
   if (pool == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;
@@ -81,7 +81,7 @@ VKAPI_ATTR VkResult VKAPI_CALL GetQueryPoolResults(VkDevice device, VkQueryPool 
   if (first > pool->states.size() || count > pool->states.size() - first || count == 0 ||
       (flags & VK_QUERY_RESULT_64_BIT) == 0 || stride % 8 != 0 ||
       bytes < (count - 1) * stride + 8) {
-    driver.complain(std::string(kCall) + ": outside the pool or the memory, or not of 64 bits");
+    driver.complain(kCall, "outside the pool or the memory, or not of 64 bits");
     return kMisused;
   }
   for (uint32_t i = 0; i < count; ++i) {

@@ -28,27 +28,27 @@ void check_views(Driver& driver) {
     if (memory.coherent) continue;
     if (std::memcmp(memory.host_view.get(), memory.agreed.get(),
                     static_cast<size_t>(memory.bytes)) != 0) {
-      driver.complain("vkQueueSubmit: the host wrote memory and did not flush it");
+      driver.complain("vkQueueSubmit", "the host wrote memory and did not flush it");
     }
     if (memory.mapped && memory.device_wrote) {
-      driver.complain("vkQueueSubmit: the host has not invalidated what the device wrote before");
+      driver.complain("vkQueueSubmit", "the host has not invalidated what the device wrote before");
     }
   }
 }
 
 bool may_run(Driver& driver, const CommandBuffer& commands, bool twice) {
-  const std::string start = "vkQueueSubmit: ";
   if (commands.state != State::executable) {
-    driver.complain(start + "the command buffer is not executable");
+    driver.complain("vkQueueSubmit", "the command buffer is not executable");
     return false;
   }
   if (twice && (commands.usage & VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT) == 0) {
-    driver.complain(start + "the command buffer is not for simultaneous use and under way already");
+    driver.complain("vkQueueSubmit",
+                    "the command buffer is not for simultaneous use and under way already");
   }
   for (const Object* object : commands.uses) {
     if (object->alive) continue;
-    driver.complain(start + "the command buffer uses a " + name_of(object->kind) +
-                    " that has been destroyed");
+    driver.complain("vkQueueSubmit", std::string("the command buffer uses a ") +
+                                         name_of(object->kind) + " that has been destroyed");
     return false;
   }
   return true;
@@ -67,7 +67,7 @@ VKAPI_ATTR VkResult VKAPI_CALL QueueSubmit(VkQueue handle, uint32_t count,
     submission.fence = driver.use<Fence>(kCall, fence_handle);
     if (submission.fence == nullptr) return kMisused;
     if (submission.fence->signaled || submission.fence->submitted) {
-      driver.complain(std::string(kCall) + ": the fence is signaled, or another submit's");
+      driver.complain(kCall, "the fence is signaled, or another submit's");
     }
     submission.fence->submitted = true;
   }

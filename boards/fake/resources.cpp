@@ -30,21 +30,20 @@ uint64_t image_bytes(const Caps& caps, const VkExtent3D& extent) {
 VkResult bind(const char* call, Resource* resource, VkDeviceMemory handle, uint64_t offset,
               uint32_t types) {
   Driver& driver = *resource->driver;
-  const std::string start = std::string(call) + ": ";
   auto* const memory = driver.use<Memory>(call, handle);
   if (memory == nullptr) return kMisused;
   if (resource->memory != nullptr) {
-    driver.complain(start + "it has been bound to memory already");
+    driver.complain(call, "it has been bound to memory already");
     return kMisused;
   }
   if ((types >> memory->type & 1u) == 0) {
-    driver.complain(start + "memory of type " + std::to_string(memory->type) + " is not for it");
+    driver.complain(call, "memory of type " + std::to_string(memory->type) + " is not for it");
   }
   if (offset % resource->align != 0 || offset > memory->bytes ||
       resource->bytes > memory->bytes - offset) {
-    driver.complain(start + std::to_string(resource->bytes) + " bytes at offset " +
-                    std::to_string(offset) + " are not aligned or end behind the memory's " +
-                    std::to_string(memory->bytes));
+    driver.complain(
+        call, std::to_string(resource->bytes) + " bytes at offset " + std::to_string(offset) +
+                  " are not aligned or end behind the memory's " + std::to_string(memory->bytes));
     return kMisused;
   }
   resource->memory = memory;
@@ -60,7 +59,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateBuffer(VkDevice device, const VkBufferCreat
   auto* const parent = driver.use<Device>("vkCreateBuffer", device);
   if (parent == nullptr) return kMisused;
   if (info->size == 0 || info->usage == 0) {
-    driver.complain("vkCreateBuffer: a buffer of no bytes or for no use");
+    driver.complain("vkCreateBuffer", "a buffer of no bytes or for no use");
   }
   auto* const buffer = driver.make<Buffer>(parent, callbacks, 80);
   if (buffer == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;
@@ -94,7 +93,7 @@ VKAPI_ATTR VkResult VKAPI_CALL BindBufferMemory(VkDevice device, VkBuffer handle
   if (buffer == nullptr) return kMisused;
   const VkResult result = bind("vkBindBufferMemory", buffer, memory, offset, buffer_types(driver));
   if (result == VK_SUCCESS && buffer->memory->imported && !buffer->external) {
-    driver.complain("vkBindBufferMemory: the buffer was not made for imported memory");
+    driver.complain("vkBindBufferMemory", "the buffer was not made for imported memory");
   }
   return result;
 }
@@ -109,8 +108,9 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateImage(VkDevice device, const VkImageCreateI
   if (info->imageType != VK_IMAGE_TYPE_2D || info->format != VK_FORMAT_R32G32B32A32_UINT ||
       extent.width == 0 || extent.height == 0 || extent.width > most || extent.height > most ||
       extent.depth != 1 || info->mipLevels != 1 || info->arrayLayers != 1 || info->usage == 0) {
-    driver.complain("vkCreateImage: " + std::to_string(extent.width) + " x " +
-                    std::to_string(extent.height) + " of another kind than this device has");
+    driver.complain("vkCreateImage", std::to_string(extent.width) + " x " +
+                                         std::to_string(extent.height) +
+                                         " of another kind than this device has");
     return kMisused;
   }
   auto* const image = driver.make<Image>(parent, callbacks, 112);
@@ -152,7 +152,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateImageView(VkDevice device, const VkImageVie
   auto* const parent = driver.use<Device>("vkCreateImageView", device);
   auto* const image = driver.use<Image>("vkCreateImageView", info->image);
   if (parent == nullptr || image == nullptr) return kMisused;
-  if (image->memory == nullptr) driver.complain("vkCreateImageView: the image has no memory");
+  if (image->memory == nullptr) driver.complain("vkCreateImageView", "the image has no memory");
   auto* const view = driver.make<ImageView>(parent, callbacks, 64);
   if (view == nullptr) return VK_ERROR_OUT_OF_HOST_MEMORY;
   view->image = image;
