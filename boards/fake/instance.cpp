@@ -3,6 +3,7 @@
 
 #include "boards/fake/driver.h"
 #include "boards/fake/functions.h"
+#include "boards/fake/reports.h"
 
 namespace nbl::fake {
 namespace {
@@ -20,21 +21,6 @@ std::vector<const char*> extensions_of(const Driver& driver) {
     names.push_back(VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
   }
   return names;
-}
-
-VkPhysicalDeviceType type_of(DeviceKind kind) {
-  switch (kind) {
-    case DeviceKind::integrated:
-      return VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
-    case DeviceKind::discrete:
-      return VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
-    case DeviceKind::virtual_gpu:
-      return VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU;
-    case DeviceKind::cpu:
-      return VK_PHYSICAL_DEVICE_TYPE_CPU;
-    default:
-      return VK_PHYSICAL_DEVICE_TYPE_OTHER;
-  }
 }
 
 // An array of Vulkan's way of asking twice: with no array for the count, then with one.
@@ -65,15 +51,7 @@ void fill_link(const Caps& caps, VkBaseOutStructure* link) {
       auto* const subgroup = as<VkPhysicalDeviceSubgroupProperties>(link);
       subgroup->subgroupSize = caps.subgroup_size;
       subgroup->supportedStages = VK_SHADER_STAGE_COMPUTE_BIT;
-      subgroup->supportedOperations = VK_SUBGROUP_FEATURE_BASIC_BIT;
-      constexpr uint32_t kOperations[][2] = {
-          {kSubgroupArithmetic, VK_SUBGROUP_FEATURE_ARITHMETIC_BIT},
-          {kSubgroupShuffle, VK_SUBGROUP_FEATURE_SHUFFLE_BIT},
-          {kSubgroupVote, VK_SUBGROUP_FEATURE_VOTE_BIT},
-          {kSubgroupBallot, VK_SUBGROUP_FEATURE_BALLOT_BIT}};
-      for (const auto& [feature, operation] : kOperations) {
-        if (yes(feature)) subgroup->supportedOperations |= operation;
-      }
+      subgroup->supportedOperations = reported_subgroup_operations(caps.features);
       break;
     }
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES:
@@ -177,7 +155,7 @@ VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceProperties(VkPhysicalDevice physical
   out->driverVersion = caps.driver_version;
   out->vendorID = caps.vendor_id;
   out->deviceID = caps.device_id;
-  out->deviceType = type_of(caps.kind);
+  out->deviceType = reported_type(caps.kind);
   std::memcpy(out->deviceName, caps.name, sizeof caps.name);
   std::memset(out->pipelineCacheUUID, 0x5a, sizeof out->pipelineCacheUUID);
   VkPhysicalDeviceLimits& limits = out->limits;
@@ -218,15 +196,7 @@ VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceMemoryProperties(
   *out = {};
   out->memoryTypeCount = caps.memory_type_count;
   for (uint32_t i = 0; i < caps.memory_type_count; ++i) {
-    const uint32_t flags = caps.memory_types[i].flags;
-    out->memoryTypes[i].heapIndex = caps.memory_types[i].heap;
-    constexpr uint32_t kFlags[][2] = {{kDeviceLocal, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT},
-                                      {kHostVisible, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT},
-                                      {kHostCoherent, VK_MEMORY_PROPERTY_HOST_COHERENT_BIT},
-                                      {kHostCached, VK_MEMORY_PROPERTY_HOST_CACHED_BIT}};
-    for (const auto& [flag, property] : kFlags) {
-      if ((flags & flag) != 0) out->memoryTypes[i].propertyFlags |= property;
-    }
+    out->memoryTypes[i] = {reported_memory(caps.memory_types[i].flags), caps.memory_types[i].heap};
   }
   out->memoryHeapCount = caps.memory_heap_count;
   for (uint32_t i = 0; i < caps.memory_heap_count; ++i)

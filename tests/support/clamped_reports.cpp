@@ -2,25 +2,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "boards/fake/reports.h"
 #include "tests/support/clamped_state.h"
 
 namespace nbl::test::clamped {
 namespace {
-
-VkPhysicalDeviceType type_of(DeviceKind kind) {
-  switch (kind) {
-    case DeviceKind::integrated:
-      return VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
-    case DeviceKind::discrete:
-      return VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
-    case DeviceKind::virtual_gpu:
-      return VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU;
-    case DeviceKind::cpu:
-      return VK_PHYSICAL_DEVICE_TYPE_CPU;
-    default:
-      return VK_PHYSICAL_DEVICE_TYPE_OTHER;
-  }
-}
 
 template <typename Value, typename Limit>
 void at_most(Value* value, Limit limit) {
@@ -31,7 +17,7 @@ void clamp(VkPhysicalDeviceProperties* p) {
   const Caps& caps = state.says;
   std::memcpy(p->deviceName, caps.name, sizeof caps.name);
   p->vendorID = caps.vendor_id;
-  p->deviceType = type_of(caps.kind);
+  p->deviceType = fake::reported_type(caps.kind);
   at_most(&p->apiVersion, caps.api_version);
   VkPhysicalDeviceLimits& l = p->limits;
   at_most(&l.maxComputeWorkGroupInvocations, caps.max_invocations);
@@ -49,15 +35,6 @@ void clamp(VkPhysicalDeviceProperties* p) {
   l.nonCoherentAtomSize = caps.noncoherent_atom_bytes;
 }
 
-VkSubgroupFeatureFlags subgroup_operations() {
-  VkSubgroupFeatureFlags flags = VK_SUBGROUP_FEATURE_BASIC_BIT;
-  if (says(kSubgroupArithmetic)) flags |= VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
-  if (says(kSubgroupShuffle)) flags |= VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-  if (says(kSubgroupVote)) flags |= VK_SUBGROUP_FEATURE_VOTE_BIT;
-  if (says(kSubgroupBallot)) flags |= VK_SUBGROUP_FEATURE_BALLOT_BIT;
-  return flags;
-}
-
 VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceProperties(VkPhysicalDevice device,
                                                        VkPhysicalDeviceProperties* out) {
   state.real.GetPhysicalDeviceProperties(device, out);
@@ -71,7 +48,7 @@ VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceProperties2(VkPhysicalDevice device,
   with_link<VkPhysicalDeviceSubgroupProperties>(
       out->pNext, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, [](auto* link) {
         link->subgroupSize = state.says.subgroup_size;
-        link->supportedOperations &= subgroup_operations();
+        link->supportedOperations &= fake::reported_subgroup_operations(state.says.features);
       });
   with_link<VkPhysicalDeviceMaintenance3Properties>(
       out->pNext, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
@@ -118,15 +95,6 @@ VKAPI_ATTR VkResult VKAPI_CALL EnumerateDeviceExtensionProperties(VkPhysicalDevi
   return room < all.size() ? VK_INCOMPLETE : VK_SUCCESS;
 }
 
-VkMemoryPropertyFlags flags_of(uint32_t flags) {
-  VkMemoryPropertyFlags out = 0;
-  if ((flags & kDeviceLocal) != 0) out |= VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-  if ((flags & kHostVisible) != 0) out |= VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
-  if ((flags & kHostCoherent) != 0) out |= VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-  if ((flags & kHostCached) != 0) out |= VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
-  return out;
-}
-
 VKAPI_ATTR void VKAPI_CALL
 GetPhysicalDeviceMemoryProperties(VkPhysicalDevice device, VkPhysicalDeviceMemoryProperties* out) {
   VkPhysicalDeviceMemoryProperties machine;
@@ -139,7 +107,7 @@ GetPhysicalDeviceMemoryProperties(VkPhysicalDevice device, VkPhysicalDeviceMemor
   out->memoryTypeCount = caps.memory_type_count;
   for (uint32_t i = 0; i < caps.memory_type_count; ++i) {
     const MemoryType& type = caps.memory_types[i];
-    out->memoryTypes[i] = {flags_of(type.flags), type.heap};
+    out->memoryTypes[i] = {fake::reported_memory(type.flags), type.heap};
     if ((type.flags & kDeviceLocal) != 0)
       out->memoryHeaps[type.heap].flags |= VK_MEMORY_HEAP_DEVICE_LOCAL_BIT;
     // The machine's memory behind it: what the host sees there is coherent.
