@@ -8,6 +8,7 @@
 #include "tests/support/llama2c_writer.h"
 #include "tests/support/packed_folder.h"
 #include "tests/support/pt2_fixture.h"
+#include "tests/support/sentencepiece.h"
 #include "tests/support/tokenizer_json.h"
 
 namespace nbl::fuzz {
@@ -17,16 +18,9 @@ using namespace nbl::test;
 using compiler::SourceType;
 
 LlamaSpec tiny(const char* architecture, SourceType type) {
-  LlamaSpec spec;
-  spec.dim = 32;
-  spec.layers = 1;
-  spec.heads = 2;
-  spec.kv_heads = 1;
-  spec.head_dim = 16;
-  spec.ffn = 32;
+  LlamaSpec spec = tiny_gguf_llama(type);
   spec.vocab = 280;
   spec.context = 16;
-  spec.type = type;
   spec.architecture = architecture;
   return spec;
 }
@@ -34,25 +28,6 @@ LlamaSpec tiny(const char* architecture, SourceType type) {
 // Types whose blocks are 256 wide.
 bool is_wide(SourceType type) {
   return compiler::source_block(type) > 32;
-}
-
-std::string split_part(const LlamaFile& source, const LlamaSpec& spec, uint32_t part,
-                       uint32_t parts) {
-  compiler::GgufWriter writer;
-  if (part == 0) writer.add_hyper(hyper_of(spec));
-  const std::vector<NamedShape> shapes = named_shapes(spec);
-  writer.add_u32("split.no", part);
-  writer.add_u32("split.count", parts);
-  writer.add_u32("split.tensors.count", static_cast<uint32_t>(shapes.size()));
-  std::string data;
-  for (size_t i = part; i < shapes.size(); i += parts) {
-    std::vector<float> values = source.weights.at(shapes[i].name);
-    writer.add_tensor(shapes[i].name + ".weight", SourceType::f32, shapes[i].rows,
-                      shapes[i].columns);
-    data += encode_tensor(SourceType::f32, shapes[i].columns, &values);
-    data.append(compiler::GgufWriter::padding_after(data.size()), '\0');
-  }
-  return writer.header() + data;
 }
 
 FolderSpec tiny_folder(const std::string& class_name) {
@@ -68,74 +43,20 @@ FolderSpec tiny_folder(const std::string& class_name) {
 }
 
 json spm_vocabulary() {
-  return {{"added_tokens", {added_token(0, "<unk>", true), added_token(1, "<s>", true)}},
-          {"normalizer", mark_normalizer(true)},
-          {"pre_tokenizer",
-           {{"type", "Metaspace"},
-            {"replacement", kMark},
-            {"prepend_scheme", "first"},
-            {"split", false}}},
-          {"post_processor", template_of("<s>", 1)},
-          {"model",
-           {{"type", "BPE"},
-            {"unk_token", "<unk>"},
-            {"byte_fallback", true},
-            {"vocab",
-             {{"<unk>", 0},
-              {"<s>", 1},
-              {kMark, 2},
-              {"a", 3},
-              {std::string(kMark) + "a", 4},
-              {"<0x0A>", 5}}},
-            {"merges", json::array({std::string(kMark) + " a"})}}}};
+  json file = small_spm();
+  file["normalizer"] = mark_normalizer(true);
+  file["pre_tokenizer"] = {
+      {"type", "Metaspace"}, {"replacement", kMark}, {"prepend_scheme", "first"}, {"split", false}};
+  return file;
 }
 
 json bpe_vocabulary() {
-  json vocab = json::object();
-  for (char c = '!'; c <= '~'; ++c)
-    vocab[std::string(1, c)] = vocab.size();
-  vocab["\u0120"] = vocab.size();
-  vocab["ab"] = vocab.size();
-  vocab["abc"] = vocab.size();
-  return {{"added_tokens", {added_token(97, "<|eot_id|>", true), added_token(98, "<t x>", false)}},
-          {"normalizer", {{"type", "NFC"}}},
-          {"pre_tokenizer", sequence(json::array({kDigits, byte_level(true)}))},
-          {"post_processor", {{"type", "ByteLevel"}}},
-          {"model",
-           {{"type", "BPE"},
-            {"vocab", vocab},
-            {"ignore_merges", true},
-            {"merges", json::array({json::array({"a", "b"}), json::array({"ab", "c"})})}}}};
-}
-
-std::string varint(uint64_t value) {
-  std::string bytes;
-  for (; value >= 128; value >>= 7)
-    bytes += static_cast<char>(value | 128);
-  return bytes + static_cast<char>(value);
-}
-std::string number(uint32_t field, uint64_t value) {
-  return varint(field << 3) + varint(value);
-}
-std::string message(uint32_t field, const std::string& bytes) {
-  return varint(field << 3 | 2) + varint(bytes.size()) + bytes;
-}
-std::string sentencepiece() {
-  std::string all;
-  const auto piece = [&](const std::string& text, uint64_t type) {
-    all +=
-        message(1, message(1, text) + varint(2 << 3 | 5) + std::string(4, '\0') + number(3, type));
-  };
-  piece("<unk>", 2);
-  piece("<s>", 3);
-  piece("</s>", 3);
-  for (const char* byte : {"<0x21>", "<0x41>"})
-    piece(byte, 6);
-  for (const char* text : {"\xe2\x96\x81", "a", "b", "ab"})
-    piece(text, 1);
-  piece("<t>", 4);
-  return all + message(2, number(3, 2) + number(40, 0) + number(41, 1) + number(42, 2)) +
-         message(3, number(4, 0));
+  json file = small_bpe();
+  file["normalizer"] = {{"type", "NFC"}};
+  file["pre_tokenizer"] = sequence(json::array({kDigits, byte_level(true)}));
+  file["post_processor"] = {{"type", "ByteLevel"}};
+  file["model"]["ignore_merges"] = true;
+  return file;
 }
 
 }  // namespace
@@ -168,10 +89,11 @@ void write_gguf_seeds(const SeedFolder& folder) {
   spec.vocab = 40;
   spec.tokenizer = false;
   const LlamaFile source = write_gguf_llama(spec);
+  const size_t tensors = named_shapes(spec).size();
   ZipMembers parts;
   for (uint32_t part = 0; part < 3; ++part) {
     parts.emplace_back("model-0000" + std::to_string(part + 1) + "-of-00003.gguf",
-                       split_part(source, spec, part, 3));
+                       write_gguf_part(source, spec, part, 3, {part, 3, tensors}));
   }
   folder.write("split.zip", zip_of(parts));
   compiler::GgufWriter vocabulary;
@@ -236,7 +158,7 @@ void write_program_seeds(const SeedFolder& folder) {
 void write_tokenizer_seeds(const SeedFolder& folder) {
   folder.write("spm.json", spm_vocabulary().dump());
   folder.write("bpe.json", bpe_vocabulary().dump());
-  folder.write("sentencepiece.model", sentencepiece());
+  folder.write("sentencepiece.model", sentencepiece::PieceModel{}.bytes());
   folder.write("tiktoken.model", "IQ== 0\nIg== 1\nISI= 2\n");
   folder.write("llama2c.bin", write_llama2c_tokenizer(compiler::synthetic_vocabulary(270)));
   for (const bool bpe : {false, true}) {

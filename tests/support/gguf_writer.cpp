@@ -129,4 +129,36 @@ LlamaFile write_gguf_llama(const LlamaSpec& spec) {
   return file;
 }
 
+LlamaSpec tiny_gguf_llama(compiler::SourceType type) {
+  LlamaSpec spec;
+  spec.dim = 32;
+  spec.layers = 1;
+  spec.heads = 2;
+  spec.kv_heads = 1;
+  spec.head_dim = 16;
+  spec.ffn = 32;
+  spec.vocab = 261;
+  spec.type = type;
+  return spec;
+}
+
+std::string write_gguf_part(const LlamaFile& source, const LlamaSpec& spec, uint32_t part,
+                            uint32_t parts, const GgufSplit& says) {
+  compiler::GgufWriter writer;
+  if (part == 0) writer.add_hyper(hyper_of(spec));
+  writer.add_u32("split.no", says.part);
+  writer.add_u32("split.count", says.parts);
+  writer.add_u32("split.tensors.count", static_cast<uint32_t>(says.tensors));
+  std::string data;
+  const std::vector<NamedShape> shapes = named_shapes(spec);
+  for (size_t i = part; i < shapes.size(); i += parts) {
+    std::vector<float> values = source.weights.at(shapes[i].name);
+    writer.add_tensor(shapes[i].name + ".weight", compiler::SourceType::f32, shapes[i].rows,
+                      shapes[i].columns);
+    data += encode_tensor(compiler::SourceType::f32, shapes[i].columns, &values);
+    data.append(compiler::GgufWriter::padding_after(data.size()), '\0');
+  }
+  return writer.header() + data;
+}
+
 }  // namespace nbl::test

@@ -14,4 +14,18 @@ std::string encode_tensor(compiler::SourceType type, uint64_t columns, std::vect
 
 LlamaFile write_gguf_llama(const LlamaSpec& spec);
 
+// One layer of 32 columns.
+LlamaSpec tiny_gguf_llama(compiler::SourceType type);
+
+// What a file of several says of itself.
+struct GgufSplit {
+  uint32_t part;
+  uint32_t parts;
+  uint64_t tensors;  // of all parts
+};
+// A file with tensors part, part + parts, ... of the source in float32; the first has the
+// architecture's keys, too.
+std::string write_gguf_part(const LlamaFile& source, const LlamaSpec& spec, uint32_t part,
+                            uint32_t parts, const GgufSplit& says);
+
 }  // namespace nbl::test

@@ -19,19 +19,6 @@ namespace {
 using namespace nbl::compiler;
 using namespace nbl::test;
 
-LlamaSpec tiny_spec() {
-  LlamaSpec spec;
-  spec.dim = 32;
-  spec.layers = 1;
-  spec.heads = 2;
-  spec.kv_heads = 1;
-  spec.head_dim = 16;
-  spec.ffn = 32;
-  spec.vocab = 261;
-  spec.type = SourceType::q4_0;
-  return spec;
-}
-
 template <typename T>
 void append(std::string* out, T value) {
   out->append(reinterpret_cast<const char*>(&value), sizeof value);
@@ -87,7 +74,7 @@ std::string replaced(std::string bytes, std::string_view from, std::string_view 
 }
 
 TEST(GgufMalformed, refuses_every_truncation) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   const TempFile file(bytes);
   // The last tensor, a norm of 128 bytes, ends where the file does: no cut spares all data.
   for (size_t size = bytes.size(); size-- > 0;) {
@@ -97,7 +84,7 @@ TEST(GgufMalformed, refuses_every_truncation) {
 }
 
 TEST(GgufMalformed, survives_every_flipped_byte_of_the_header) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   const TempFile file(bytes);
   const size_t header_end = position_after(bytes, "output_norm.weight") + 32;
   std::fstream stream(file.path(), std::ios::in | std::ios::out | std::ios::binary);
@@ -116,7 +103,7 @@ TEST(GgufMalformed, survives_every_flipped_byte_of_the_header) {
 }
 
 TEST(GgufMalformed, refuses_other_magics_versions_and_byte_orders) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   for (const uint32_t version : {0u, 1u, 4u}) {
     expect_refused(preamble(version, 0, 0), {"version " + std::to_string(version), "2 and 3"});
   }
@@ -174,7 +161,7 @@ TEST(GgufMalformed, refuses_repeated_keys_and_tensors_and_unknown_value_types) {
     keys += 'x';
   }
   expect_refused(keys, {"a.key appears twice"});
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   expect_refused(replaced(bytes, "blk.0.attn_k.weight", "blk.0.attn_q.weight"),
                  {"blk.0.attn_q.weight appears twice"});
   expect_refused(with_type(bytes, "llama.block_count", 13), {"llama.block_count", "type 13"});
@@ -193,7 +180,7 @@ TEST(GgufMalformed, refuses_tensor_entries_out_of_bounds) {
 }
 
 TEST(GgufMalformed, refuses_tensors_that_overlap) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   // Behind the name lie rank, two dimensions and the type.
   const auto offset_at = [&](const char* name) {
     return bytes.data() + position_after(bytes, name) + 4 + 16 + 4;
@@ -211,7 +198,7 @@ TEST(GgufMalformed, refuses_tensors_that_overlap) {
 }
 
 TEST(GgufMalformed, takes_a_chat_template_of_any_bytes) {
-  LlamaSpec spec = tiny_spec();
+  LlamaSpec spec = tiny_gguf_llama(SourceType::q4_0);
   spec.chat_template = "\xff\xfe {{ '<|user|>' }} \xc3";
   const std::string bytes = write_gguf_llama(spec).bytes;
   EXPECT_EQ(import_error_of(bytes), "");
@@ -229,7 +216,7 @@ TEST(GgufMalformed, refuses_bad_alignments) {
 }
 
 TEST(GgufMalformed, refuses_other_architectures_and_variants) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   std::string other = bytes;
   other.replace(position_after(bytes, "general.architecture") + 12, 5, "bloom");
   expect_refused(other, {"general.architecture is bloom", "llama, qwen2, qwen3, gemma3, phi3"});
@@ -240,7 +227,7 @@ TEST(GgufMalformed, refuses_other_architectures_and_variants) {
 }
 
 TEST(GgufMalformed, refuses_tensor_types_by_name) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   // Behind the name lie rank and two dimensions.
   const size_t at = position_after(bytes, "blk.0.ffn_up.weight") + 4 + 16;
   const std::pair<uint32_t, const char*> types[] = {
@@ -255,19 +242,19 @@ TEST(GgufMalformed, refuses_tensor_types_by_name) {
 }
 
 TEST(GgufMalformed, refuses_tensors_that_llama_does_not_have) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   expect_refused(replaced(bytes, "blk.0.attn_q.weight", "blk.0.attn_q.scales"),
                  {"blk.0.attn_q.scales", "no place"});
   expect_refused(replaced(bytes, "blk.0.attn_q.weight", "blk.0.attn_z.weight"),
                  {"blk.0.attn_q is missing"});
-  LlamaSpec spec = tiny_spec();
+  LlamaSpec spec = tiny_gguf_llama(SourceType::q4_0);
   spec.layers = 2;
   expect_refused(with_key(write_gguf_llama(spec).bytes, "llama.block_count", 1),
                  {"blk.1.attn_k", "no place", "1 layers"});
 }
 
 TEST(GgufMalformed, refuses_shapes_that_contradict_the_hyperparameters) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   expect_refused(with_key(bytes, "llama.feed_forward_length", 64),
                  {"blk.0.ffn_gate", "[32, 32]", "[64, 32]"});
   expect_refused(with_key(bytes, "llama.attention.head_count_kv", 2),
@@ -288,7 +275,7 @@ TEST(GgufMalformed, refuses_shapes_that_contradict_the_hyperparameters) {
 
 // A list by layer of a gemma3 with windows.
 TEST(GgufMalformed, refuses_more_layers_than_there_can_be_before_it_makes_room_for_them) {
-  LlamaSpec spec = tiny_spec();
+  LlamaSpec spec = tiny_gguf_llama(SourceType::q4_0);
   spec.architecture = "gemma3";
   spec.window = 8;
   const std::string bytes = write_gguf_llama(spec).bytes;
@@ -299,7 +286,7 @@ TEST(GgufMalformed, refuses_more_layers_than_there_can_be_before_it_makes_room_f
 }
 
 TEST(GgufMalformed, refuses_quantized_rows_that_split_a_block) {
-  LlamaSpec spec = tiny_spec();
+  LlamaSpec spec = tiny_gguf_llama(SourceType::q4_0);
   spec.type = SourceType::f32;
   spec.dim = 40;
   std::string bytes = write_gguf_llama(spec).bytes;
@@ -310,7 +297,7 @@ TEST(GgufMalformed, refuses_quantized_rows_that_split_a_block) {
 }
 
 TEST(GgufMalformed, refuses_vocabularies_that_do_not_fit) {
-  const std::string bytes = write_gguf_llama(tiny_spec()).bytes;
+  const std::string bytes = write_gguf_llama(tiny_gguf_llama(SourceType::q4_0)).bytes;
   expect_refused(with_key(bytes, "tokenizer.ggml.eos_token_id", 261),
                  {"tokenizer.ggml.eos_token_id is 261", "261 tokens"});
   expect_refused(replaced(bytes, "tokenizer.ggml.scores", "tokenizer.ggml.scared"),

@@ -41,21 +41,7 @@ class Parts {
   // The tensors of `part` under the name of part `part`, saying that it is part `own` of `count`.
   void write(uint32_t part, uint32_t own, uint32_t count, uint64_t tensors,
              const LlamaSpec& spec = {}) const {
-    GgufWriter writer;
-    if (part == 0) writer.add_hyper(hyper_of(spec));
-    writer.add_u32("split.no", own);
-    writer.add_u32("split.count", count);
-    writer.add_u32("split.tensors.count", static_cast<uint32_t>(tensors));
-    std::string data;
-    const std::vector<NamedShape> shapes = named_shapes(spec);
-    for (size_t i = part; i < shapes.size(); i += kParts) {
-      std::vector<float> values = source_.weights.at(shapes[i].name);
-      writer.add_tensor(shapes[i].name + ".weight", SourceType::f32, shapes[i].rows,
-                        shapes[i].columns);
-      data += encode_tensor(SourceType::f32, shapes[i].columns, &values);
-      data.append(GgufWriter::padding_after(data.size()), '\0');
-    }
-    const std::string bytes = writer.header() + data;
+    const std::string bytes = write_gguf_part(source_, spec, part, kParts, {own, count, tensors});
     std::ofstream(path(part), std::ios::binary).write(bytes.data(), std::ssize(bytes));
   }
 

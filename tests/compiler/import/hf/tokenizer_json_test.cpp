@@ -18,52 +18,6 @@ using namespace nbl;
 using namespace nbl::compiler;
 using namespace nbl::test;
 
-// Small vocabularies: bytes, and a few merges.
-json small_bpe() {
-  json vocab = json::object();
-  for (char c = '!'; c <= '~'; ++c)
-    vocab[std::string(1, c)] = vocab.size();
-  vocab["\u0120"] = vocab.size();  // 94: the space
-  vocab["ab"] = vocab.size();
-  vocab["abc"] = vocab.size();
-  return {
-      {"added_tokens", {added_token(100, "<|eot_id|>", true), added_token(101, "<t x>", false)}},
-      {"normalizer", nullptr},
-      {"pre_tokenizer", byte_level(true)},
-      {"model",
-       {{"type", "BPE"},
-        {"vocab", vocab},
-        {"merges", json::array({json::array({"a", "b"}), json::array({"ab", "c"})})}}}};
-}
-
-json small_spm() {
-  return {{"added_tokens", {added_token(0, "<unk>", true), added_token(1, "<s>", true)}},
-          {"normalizer", mark_normalizer(false)},
-          {"pre_tokenizer",
-           {{"type", "Split"},
-            {"pattern", {{"String", " "}}},
-            {"behavior", "MergedWithPrevious"},
-            {"invert", false}}},
-          {"post_processor", template_of("<s>", 1)},
-          {"model",
-           {{"type", "BPE"},
-            {"unk_token", "<unk>"},
-            {"byte_fallback", true},
-            {"vocab",
-             {{"<unk>", 0},
-              {"<s>", 1},
-              {kMark, 2},
-              {"a", 3},
-              {"b", 4},
-              {"ab", 5},
-              {std::string(kMark) + "ab", 6},
-              {std::string(kMark) + "a", 7},
-              {"<0x21>", 8}}},
-            {"merges",
-             {"a b", std::string(kMark) + " ab", std::string(kMark) + "a b",
-              std::string(kMark) + " a"}}}}};
-}
-
 TEST(TokenizerJson, reads_tokens_beside_the_model) {
   const TokenizerData data = read_tokenizer(small_bpe());
   ASSERT_EQ(data.pieces.size(), 102u);
