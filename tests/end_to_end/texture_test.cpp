@@ -70,21 +70,24 @@ class TextureWeights : public testing::Test {
   }
 
   // The same story, and memory as it was said.
-  static void expect_right(TestEngine* engine) {
+  static void expect_right(TestEngine* engine, uint32_t kernels = 0) {
     const nbl_memory memory = engine->info().memory;
     EXPECT_EQ(StrangeVulkan::allocated_bytes(), memory.device_bytes + memory.imported_bytes);
     EXPECT_EQ(engine->needed().device_bytes, memory.device_bytes);
     EXPECT_EQ(engine->needed().weight_bytes, memory.weight_bytes);
     EXPECT_EQ(memory.image_bytes > 0, StrangeVulkan::images_alive() > 0);
     EXPECT_LE(memory.image_bytes, memory.weight_bytes);
-    expect_same(tell(engine), expected());
+    expect_same(tell(engine), kernels == 0 ? expected() : told_by_buffers(kernels));
+  }
+
+  // Other kernels sum in another order, after which a cache entry may round to its other neighbour.
+  static Story told_by_buffers(uint32_t kernels) {
+    TestEngine engine(model_file().span(), options_with(NBL_FLAG_BUFFER_WEIGHTS | kernels));
+    return tell(&engine);
   }
 
   static const Story& expected() {
-    static const Story story = [] {
-      TestEngine engine(model_file().span(), options_with(NBL_FLAG_BUFFER_WEIGHTS));
-      return tell(&engine);
-    }();
+    static const Story story = told_by_buffers(0);
     return story;
   }
 };
@@ -95,7 +98,7 @@ TEST_F(TextureWeights, tell_the_story_that_buffers_tell) {
     SCOPED_TRACE(flags);
     const auto engine = engine_on({}, NBL_FLAG_TEXTURE_WEIGHTS | flags);
     EXPECT_EQ(StrangeVulkan::images_alive(), 1u);
-    expect_right(engine.get());
+    expect_right(engine.get(), flags & NBL_FLAG_GPU_KERNELS);
     EXPECT_EQ(engine->info().memory.imported_bytes, 0u);
     EXPECT_EQ(engine->info().memory.staging_bytes, 64u << 10);
     engine->close();
