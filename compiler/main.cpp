@@ -167,11 +167,13 @@ void add_image_parts(CLI::App* app, ImageParts* parts) {
       ->type_name("FILE.o");
   app->add_option("--emit-symbol", parts->symbol,
                   "Name of the model in the object; NAME_end and NAME_bytes come with it")
+      ->needs("--emit-object")
       ->type_name("NAME")
       ->capture_default_str();
   app->add_option("--machine", parts->machine,
                   "Machine of the object: x86_64, aarch64, armv7 or riscv64; the board's, or this "
                   "one, unless given")
+      ->needs("--emit-object")
       ->type_name("NAME");
   app->add_option("--emit-config", parts->config,
                   "Also write a C header with the sizes of arena and device memory on the board")

@@ -56,7 +56,10 @@ void write_config(const Model& model, const Board& board, const ImageParts& part
 }  // namespace
 
 void check_image_parts(const CompileTarget& target, const ImageParts& parts) {
-  if (!parts.object.empty()) machine_for(parts, target);
+  if (!parts.object.empty()) {
+    machine_for(parts, target);
+    check_symbol(parts.symbol);
+  }
   if (target.board.empty() && !(parts.kernels.empty() && parts.config.empty())) {
     throw CompileError("--emit-config and --emit-kernels are for a board: give --board NAME");
   }

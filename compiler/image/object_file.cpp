@@ -3,7 +3,7 @@
 #include <elf.h>
 #include <fmt/format.h>
 
-#include <cctype>
+#include <algorithm>
 #include <cstring>
 #include <span>
 
@@ -44,13 +44,23 @@ struct Elf64 {
   static constexpr unsigned char kClass = ELFCLASS64;
 };
 
-bool is_identifier(const std::string& text) {
-  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) != 0) return false;
-  for (const char c : text) {
-    if (c != '_' && std::isalnum(static_cast<unsigned char>(c)) == 0) return false;
-  }
-  return true;
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
+
+bool is_identifier(std::string_view text) {
+  return !text.empty() && is_letter(text[0]) && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9');
+  });
+}
+
+// Words of C11 that look like one.
+constexpr std::string_view kKeywords[] = {
+    "auto",    "break",  "case",     "char",   "const",    "continue", "default",
+    "do",      "double", "else",     "enum",   "extern",   "float",    "for",
+    "goto",    "if",     "inline",   "int",    "long",     "register", "restrict",
+    "return",  "short",  "signed",   "sizeof", "static",   "struct",   "switch",
+    "typedef", "union",  "unsigned", "void",   "volatile", "while"};
 
 // Strings behind each other, each found by its offset.
 class Strings {
@@ -181,11 +191,19 @@ Machine machine_of_toolchain(std::string_view toolchain) {
   return machine_of(toolchain.substr(0, toolchain.find('-')));
 }
 
+void check_symbol(std::string_view symbol) {
+  if (!is_identifier(symbol)) {
+    throw CompileError(fmt::format(
+        "the symbol '{}' is no C identifier: letters, digits and _, no digit first", symbol));
+  }
+  if (std::ranges::find(kKeywords, symbol) != std::end(kKeywords)) {
+    throw CompileError(fmt::format("the symbol '{}' is a word of C itself", symbol));
+  }
+}
+
 void write_object(const std::filesystem::path& model, Machine machine, const std::string& symbol,
                   const std::filesystem::path& path) {
-  if (!is_identifier(symbol)) {
-    throw CompileError(fmt::format("the symbol {} is no C identifier", symbol));
-  }
+  check_symbol(symbol);
   const Target& target = kTargets[static_cast<size_t>(machine)];
   const MappedFile file(model);
   const std::span<const std::byte> bytes = file.bytes();

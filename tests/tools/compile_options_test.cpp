@@ -65,4 +65,30 @@ TEST(CompileOptions, that_make_no_sense_are_refused_in_one_sentence) {
   }
 }
 
+TEST(CompileOptions, of_an_images_parts_are_refused_before_a_model_is_written) {
+  const std::string checkpoint = std::string(NIBBLE_SOURCE_DIR) + "/models/demo/checkpoint";
+  const TempFile output("as it was", ".nbl"), part("as it was", ".o");
+  const std::string path = part.path().string();
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"--emit-object", path, "--emit-symbol", "my-model"}, "the symbol 'my-model' is no C"},
+      {{"--emit-object", path, "--emit-symbol", "int"}, "the symbol 'int' is a word of C itself"},
+      {{"--emit-object", path, "--emit-symbol", ""}, "the symbol '' is no C identifier"},
+      {{"--emit-object", path, "--machine", "mips"}, "there are no objects for machine mips"},
+      {{"--emit-symbol", "model"}, "--emit-symbol requires --emit-object"},
+      {{"--machine", "armv7"}, "--machine requires --emit-object"},
+      {{"--emit-config", path}, "give --board NAME"},
+      {{"--emit-kernels", path}, "give --board NAME"}};
+  for (const auto& [options, sentence] : cases) {
+    std::vector<std::string> command = {NIBBLEC, "compile", checkpoint, "-o",
+                                        output.path().string()};
+    command.insert(command.end(), options.begin(), options.end());
+    const ProcessResult result = run_process(command);
+    EXPECT_EQ(result.status, 1) << sentence;
+    EXPECT_NE(result.err.find(sentence), std::string::npos) << result.err;
+    EXPECT_EQ(result.out, "") << sentence;
+    for (const TempFile* file : {&output, &part})
+      EXPECT_EQ(std::filesystem::file_size(file->path()), 9u) << sentence;
+  }
+}
+
 }  // namespace

@@ -109,7 +109,7 @@ TEST(ObjectFile, is_for_the_machine_of_a_toolchain) {
 }
 
 TEST(ObjectFile, wants_a_symbol_that_c_can_name) {
-  for (const char* symbol : {"", "1model", "my-model", "a b"})
+  for (const char* symbol : {"", "1model", "my-model", "a b", "a\n", "int"})
     EXPECT_THROW(object_of("x", Machine::x86_64, symbol), CompileError) << symbol;
   EXPECT_NO_THROW(object_of("x", Machine::x86_64, "_model_2"));
 }
