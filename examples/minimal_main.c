@@ -1,6 +1,9 @@
 /* Runs examples/minimal.c on a desktop: what the board's start-up code does in an image.
  *
  *   minimal MODEL.nbl [TOKEN...]      token ids in, token ids out
+ *
+ * NIBBLE_TIMEOUT_MS in the environment is how long the GPU may take for a submit, where a minute is
+ * not enough: in an emulator, which compiles shaders within the first one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +14,8 @@
 enum { kMaxPrompt = 256, kTokens = 32, kArenaAlign = 4096, kProbeBytes = 16 << 20 };
 
 int continue_text(nbl_get_instance_proc_addr vulkan, const void* model, size_t model_bytes,
-                  void* arena, size_t arena_bytes, const uint32_t* prompt, uint32_t prompt_count,
-                  uint32_t tokens[kTokens], nbl_error* error);
+                  void* arena, size_t arena_bytes, uint32_t timeout_ms, const uint32_t* prompt,
+                  uint32_t prompt_count, uint32_t tokens[kTokens], nbl_error* error);
 
 /* The whole file in memory that starts on a page. */
 static void* read_file(const char* path, size_t* size_bytes) {
@@ -42,6 +45,17 @@ static int report(const nbl_error* error) {
   return 1;
 }
 
+/* 0 where the environment has none; returns 0 where what it has is no time. */
+static int read_timeout(uint32_t* timeout_ms) {
+  const char* text = getenv("NIBBLE_TIMEOUT_MS");
+  char* end = NULL;
+  const long long ms = text != NULL ? strtoll(text, &end, 10) : 0;
+  *timeout_ms = (uint32_t)ms;
+  if (text == NULL || (end != text && *end == '\0' && ms > 0 && ms <= UINT32_MAX)) return 1;
+  fprintf(stderr, "minimal: NIBBLE_TIMEOUT_MS is '%s'; it must be 1 to %u\n", text, UINT32_MAX);
+  return 0;
+}
+
 static void* make_arena(nbl_config* config, size_t* arena_bytes, nbl_error* error) {
   config->arena_bytes = kProbeBytes;
   config->arena = aligned_alloc(kArenaAlign, kProbeBytes);
@@ -64,6 +78,9 @@ int main(int argc, char** argv) {
   for (int i = 2; i < argc; ++i)
     prompt[prompt_count++] = (uint32_t)strtoul(argv[i], NULL, 10);
 
+  uint32_t timeout_ms = 0;
+  if (!read_timeout(&timeout_ms)) return 2;
+
   nbl_error error = {0};
   nbl_config config = {0};
   char why[NBL_VULKAN_WHY_BYTES] = "cannot read the model";
@@ -77,8 +94,9 @@ int main(int argc, char** argv) {
   void* arena = make_arena(&config, &arena_bytes, &error);
   if (arena == NULL) return report(&error);
   uint32_t tokens[kTokens];
-  const int count = continue_text(config.get_instance_proc_addr, config.model, config.model_bytes,
-                                  arena, arena_bytes, prompt, prompt_count, tokens, &error);
+  const int count =
+      continue_text(config.get_instance_proc_addr, config.model, config.model_bytes, arena,
+                    arena_bytes, timeout_ms, prompt, prompt_count, tokens, &error);
   if (count < 0) return report(&error);
   for (int i = 0; i < count; ++i)
     printf("%s%u", i > 0 ? " " : "", tokens[i]);

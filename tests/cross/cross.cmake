@@ -10,5 +10,6 @@ if(NIBBLE_CROSS_ANSWER)
   add_test(NAME cross.goes_on_as_the_build_machine_does
     COMMAND minimal ${NIBBLE_CROSS_MODEL} ${NIBBLE_CROSS_PROMPT})
   set_tests_properties(cross.goes_on_as_the_build_machine_does PROPERTIES LABELS cross
+    ENVIRONMENT NIBBLE_TIMEOUT_MS=1200000
     PASS_REGULAR_EXPRESSION "^${NIBBLE_CROSS_ANSWER}\n$")
 endif()
