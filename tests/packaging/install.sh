@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs a build into a prefix of its own and builds examples/minimal.c against it: by the CMake package,
-# by pkg-config and the C compiler alone. Configures a project that takes the source tree.
+# by pkg-config and the C compiler alone.
 #   install.sh SOURCE_DIRECTORY BUILD_DIRECTORY C_COMPILER
 set -euo pipefail
 source=$1 build=$2 cc=$3
@@ -41,7 +41,3 @@ for program in "$work/cmake/image" "$work/by_pkg_config"; do
   said=$("$program" /nonexistent.nbl 2>&1) && exit 1
   [[ $said == "minimal: cannot read the model" ]] || { echo "$program: $said"; exit 1; }
 done
-
-run cmake -S "$source/tests/packaging/fetch_content" -B "$work/fetch" -G Ninja \
-  -DCMAKE_C_COMPILER="$cc" -DNIBBLE_SOURCE="$source" "-DSOURCES=$(IFS=';' && echo "${files[*]}")"
-grep -q libnibble.a "$work/fetch/build.ninja"

@@ -51,6 +51,9 @@ add_test(NAME packaging.recipes_say_what_is_true
   COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/recipes.sh ${PROJECT_SOURCE_DIR})
 add_test(NAME packaging.toolchains_say_what_they_need
   COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/toolchains.sh ${PROJECT_SOURCE_DIR})
+add_test(NAME packaging.builds_inside_c_projects
+  COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/fetch_content.sh ${PROJECT_SOURCE_DIR}
+    ${CMAKE_C_COMPILER})
 if(NIBBLE_INSTALL)
   add_test(NAME packaging.installs_for_c_projects
     COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tests/packaging/install.sh ${PROJECT_SOURCE_DIR}
