@@ -71,11 +71,6 @@ const std::string& missing_vulkan() {
   return reason;
 }
 
-std::string sentence(const nbl_error& error) {
-  char text[512];
-  return {text, nbl_error_text(&error, text, sizeof text)};
-}
-
 AlignedBlock::AlignedBlock(size_t bytes, size_t align)
     : size_(bytes),
       memory_(static_cast<std::byte*>(

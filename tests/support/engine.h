@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "rt/nibble.h"
+#include "tests/support/sentence.h"
 
 namespace nbl::test {
 
@@ -32,9 +33,6 @@ const std::string& missing_vulkan();
 
 #define NBL_REQUIRE_VULKAN() \
   if (!::nbl::test::missing_vulkan().empty()) GTEST_SKIP() << ::nbl::test::missing_vulkan()
-
-// The sentence for an error.
-std::string sentence(const nbl_error& error);
 
 // What nbl_config has beside memory; zero is its default.
 struct EngineOptions {

@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "boards/fake/fake_vulkan.h"
+#include "tests/support/exact_arena.h"
 #include "tests/support/fake_kernels.h"
-#include "tests/support/fault_rig.h"
+#include "tests/support/sentence.h"
 
 namespace nbl::test {
 
@@ -33,7 +34,7 @@ class FakeLife {
     const uintptr_t start = reinterpret_cast<uintptr_t>(file_.data());
     std::byte* const page = file_.data() + (-start & (kPage - 1));
     std::memcpy(page, model.span().data(), model.size);
-    config = fault_config(model);
+    config = small_config(model);
     config.get_instance_proc_addr = vulkan.entry();
     config.model = page;
     config.flags = flags;

@@ -2,8 +2,6 @@
 // a run through the C API that stops at the first failure.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +9,7 @@
 #include "rt/nibble.h"
 #include "tests/support/compiled.h"
 #include "tests/support/engine.h"
+#include "tests/support/exact_arena.h"
 #include "tests/support/small_llama.h"
 
 namespace nbl::test {
@@ -29,43 +28,10 @@ inline AlignedBytes tiny_model(bool tokenizer) {
   return build_model(checkpoint);
 }
 
-// Exactly `size` bytes at a multiple of 64, so that AddressSanitizer sees the byte after them.
-struct ExactBytes {
-  explicit ExactBytes(size_t bytes) : size(bytes) {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, 64, bytes) == 0) data.reset(static_cast<std::byte*>(memory));
-  }
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<std::byte, Free> data;
-  size_t size;
-};
-
 inline nbl_config fault_config(const AlignedBytes& model) {
-  nbl_config config = {};
+  nbl_config config = small_config(model);
   config.get_instance_proc_addr = vulkan_entry();
-  config.model = model.span().data();
-  config.model_bytes = model.size;
-  config.max_burst = 4;
-  config.timeout_ms = 20000;
-  config.context = 24;  // so that short_story() has to slide
-  config.on_full = NBL_ON_FULL_SLIDE;
   return config;
-}
-
-// Points the config to an arena of exactly what it needs.
-inline nbl_status give_arena(nbl_config* config, ExactBytes* arena, nbl_memory* memory,
-                             nbl_error* error) {
-  const ExactBytes probe(size_t{16} << 20);
-  config->arena = probe.data.get();
-  config->arena_bytes = probe.size;
-  const nbl_status status = nbl_memory_needed(config, memory, error);
-  if (status != 0) return status;
-  *arena = ExactBytes(memory->host_bytes);
-  config->arena = arena->data.get();
-  config->arena_bytes = arena->size;
-  return 0;
 }
 
 // A prompt longer than a prefill chunk, bursts past the end of the context, and a state that is
