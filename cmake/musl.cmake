@@ -2,7 +2,8 @@
 # name is used where there is one; otherwise Debian's compiler for glibc, with the C library of the
 # package musl-dev for that machine, at NIBBLE_MUSL_ROOT. C programs get musl's headers then. There is no
 # C++ library for musl, so C++ is compiled with the headers that the compiler has: libnibble.a takes
-# nothing from them that outlives compilation (cmake/checks/symbols.txt is all that it asks for).
+# nothing from them that outlives compilation (cmake/checks/symbols.txt is all that it asks for). A C++
+# program is linked with the compiler's own C++ library, which is for tests (examples/firmware).
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR ${NIBBLE_MUSL_CPU})
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
@@ -33,3 +34,5 @@ set(CMAKE_C_FLAGS_INIT "-nostdinc -isystem \
 ${NIBBLE_MUSL_ROOT}/usr/include/${NIBBLE_MUSL_CPU}-linux-musl -isystem ${gcc_include}")
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-static -nostdlib -L${lib} ${lib}/crt1.o ${lib}/crti.o")
 set(CMAKE_C_STANDARD_LIBRARIES_INIT "-Wl,--start-group -lc -lgcc -Wl,--end-group ${lib}/crtn.o")
+set(CMAKE_CXX_STANDARD_LIBRARIES_INIT
+  "-Wl,--start-group -lc -lstdc++ -lgcc_eh -lgcc -Wl,--end-group ${lib}/crtn.o")
