@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cmath>
+#include <cstdlib>
 #include <ostream>
+#include <string>
 #include <vector>
 
 #include "rt/kernels/linear.h"
@@ -203,6 +205,7 @@ struct NamedCaps {
   Caps caps;
 };
 
+// Environment  NIBBLE_TEST_CAPS="device floor"    only these, where each takes minutes (emulators)
 inline std::vector<NamedCaps> caps_to_try(const Gpu& gpu) {
   const Caps device = gpu.caps();
   Caps split = device;  // splits K over lanes, subgroup arithmetic where the device has it
@@ -219,8 +222,16 @@ inline std::vector<NamedCaps> caps_to_try(const Gpu& gpu) {
   Caps floor = gpu.floor_of_caps();
   Caps scalar = device;
   scalar.features |= kScalarLoads;
-  return {{"device", device}, {"split", split},   {"wide", wide},   {"pairs", pairs},
-          {"plain", plain},   {"blocks", blocks}, {"floor", floor}, {"scalar", scalar}};
+  std::vector<NamedCaps> all = {{"device", device}, {"split", split},  {"wide", wide},
+                                {"pairs", pairs},   {"plain", plain},  {"blocks", blocks},
+                                {"floor", floor},   {"scalar", scalar}};
+  if (const char* chosen = std::getenv("NIBBLE_TEST_CAPS")) {
+    const std::string names = std::string(" ") + chosen + " ";
+    std::erase_if(all, [&](const NamedCaps& named) {
+      return names.find(std::string(" ") + named.name + " ") == std::string::npos;
+    });
+  }
+  return all;
 }
 
 }  // namespace nbl::test
