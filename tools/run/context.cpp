@@ -23,8 +23,8 @@ void add_context_options(CLI::App& app, Options& options) {
   app.add_option("--save-state", options.save_state, "Save the state at the end to this file")
       ->excludes("--logits");
   app.add_option("--on-full", options.on_full,
-                 "Where the context is full: stop, fail (error), or drop the oldest tokens\n"
-                 "but the first ones (slide)")
+                 "Where the context is full: stop, fail (error, the default of nbl_config), or\n"
+                 "drop the oldest tokens but the first ones (slide)")
       ->check(CLI::IsMember({"error", "stop", "slide"}))
       ->capture_default_str();
   app.add_option("--sinks", options.sinks, "First tokens that stay with --on-full slide")
