@@ -1,8 +1,8 @@
 /* Where an image gets Vulkan from: the entry point that nbl_config wants. Link exactly one of
  *
- *   vulkan_hosted.c      opens the loader, or a driver where there is none, at run time (needs
- * dlopen) vulkan_linked.c      a build that links the loader (-lvulkan) vulkan_linked_icd.c  a
- * build that links a driver, such as a Mesa built into the image
+ *   vulkan_hosted.c      opens the loader, or a driver where there is none, while running: dlopen
+ *   vulkan_linked.c      a build that links the loader (-lvulkan)
+ *   vulkan_linked_icd.c  a build that links a driver, such as a Mesa built into the image
  *
  * and call
  *
