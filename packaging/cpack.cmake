@@ -22,9 +22,9 @@ set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "libvulkan1, mesa-vulkan-drivers")
 set(CPACK_DEBIAN_DEV_DESCRIPTION
-  "4-bit language models on embedded GPUs: static library and headers\nThe runtime that a firmware image links, with its CMake package and nibble.pc.")
+  "Static library and headers\nThe runtime that a firmware image links, with its CMake package and nibble.pc.")
 set(CPACK_DEBIAN_TOOLS_DESCRIPTION
-  "4-bit language models on embedded GPUs: compiler and tools\nnibblec makes model files, nibble-run runs them, nibble-bench measures a device.")
+  "Compiler and tools\nnibblec makes model files, nibble-run runs them, nibble-bench measures a device.")
 if(NIBBLE_INSTALL)
   # Debian wants both with every package, and the changelog compressed, without a date in it.
   set(changelog ${CMAKE_CURRENT_BINARY_DIR}/changelog.gz)
