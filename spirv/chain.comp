@@ -32,7 +32,7 @@ layout(constant_id = 4) const uint SCALES = LINEAR_F16_SCALES;
 layout(constant_id = 5) const uint KV_HEADS = 1;
 layout(constant_id = 6) const uint GROUPS = 1;  // work-groups of the dispatch
 
-layout(set = 0, binding = 0) coherent buffer Step { uint step[]; };
+layout(set = 0, binding = 0) readonly buffer Step { uint step[]; };
 layout(set = 0, binding = 1) readonly buffer Weights { uvec4 weight[]; };
 layout(set = 0, binding = 1) readonly buffer Scales { uvec2 scales[]; };
 layout(set = 0, binding = 1) readonly buffer Norms { vec4 norms[]; };

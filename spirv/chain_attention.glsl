@@ -1,6 +1,7 @@
 // The attention of chain.comp, for one token: RoPE, cache write and softmax(q k) v as in
-// sdpa_token.comp, with caches of f16. Work-groups take a kv head and a split of the positions each;
-// the last one to finish for a kv head joins the splits.
+// sdpa_token.comp, with caches of f16. A task is the queries of a kv head, or as long as there are
+// work-groups for that, one of them; work-groups take a split of the positions for a task each, and
+// the last one to finish for a task joins its splits.
 //
 // Work-item   a pair of elements to rotate; the score of one position in a block of POSITIONS, over
 //             every LANES_th chunk of 8 dimensions; the sums of one chunk over every SHARES-th
@@ -14,7 +15,7 @@
 const uint D4 = D / 4;
 const uint CHUNKS = D / 8;                     // a power of two, at most CHAIN_TEAM
 #ifdef SHUFFLE
-const uint LANES = 2;  // of a position
+const uint LANES = L / 256;  // of a position; a block has 256 of them
 #else
 const uint LANES = 1;
 #endif
@@ -22,7 +23,7 @@ const uint POSITIONS = L / LANES;              // of a block
 const uint KEYS = CHUNKS / LANES;              // chunks of a key in a lane
 const uint SHARES = L / CHUNKS;                // lanes of a chunk
 const uint VALUES = POSITIONS / SHARES;        // positions of a lane
-const uint PAIRS = (R + 2) * D / 2;            // of elements of queries, key and value
+const uint PAIRS = (R + 2) * D / 2;            // of elements of queries, key and value, at most
 const uint TURNS = (PAIRS + L - 1) / L;
 const uint HEADS = R * KV_HEADS;
 const float LOWEST = -1e38;
@@ -44,20 +45,29 @@ uvec4 keys[KEYS];
 uvec4 values[VALUES];
 vec2 angles[TURNS];
 
-// A work-group's share of the positions.
+// A work-group's share of a task's positions.
 struct Split {
-  uint kv, index, used, begin, end;
+  uint kv, head, queries;  // the first head, and how many
+  uint index, used, begin, end;
 };
 
 Split split_of(uint which, uint task) {
   const uint window = field(which, CHAIN_WINDOW);
   const uint oldest = window != 0u ? max(position + 1u, window) - window : 0u;
   const uint blocks = (position - oldest) / POSITIONS + 1u;
+  const bool lone = blocks <= field(which, CHAIN_LONE_BLOCKS);
   const uint splits = field(which, CHAIN_SPLITS);
   const uint size = (blocks + splits - 1u) / splits;
   Split s;
   s.kv = task % KV_HEADS;
+  s.head = s.kv * R;
+  s.queries = R;
   s.index = task / KV_HEADS;
+  if (lone) {
+    s.head += s.index % R;
+    s.queries = 1u;
+    s.index /= R;
+  }
   s.used = (blocks + size - 1u) / size;
   s.begin = oldest + s.index * size * POSITIONS;
   s.end = min(s.begin + size * POSITIONS, position + 1u);
@@ -121,30 +131,30 @@ void write_result(uint which, uint index, vec2 v) {
 }
 
 // Queries, the new key and the new value into shared memory.
-void prepare(uint which, uint kv) {
+void prepare(uint which, Split s) {
   const float scale = uintBitsToFloat(field(which, CHAIN_QUERY_SCALE));
   [[unroll]] for (uint n = 0u; n < TURNS; ++n) {
     const uint i = at + n * L;
     const uint vector = i / (D / 2u);  // queries, key, value
-    const uint head = vector < R ? kv * R + vector
-                                 : HEADS + (vector == R ? kv : KV_HEADS + kv);
+    const uint head = vector < s.queries ? s.head + vector
+                                         : HEADS + (vector == s.queries ? s.kv : KV_HEADS + s.kv);
     const uvec2 place = pair_place(which, i % (D / 2u));
     const uint from = field(which, CHAIN_QKV) + head * D;
-    if (i < PAIRS) {
+    if (i < (s.queries + 2u) * (D / 2u)) {
       const float x = read_element(which, from + place.x);
       const float y = read_element(which, from + place.y);
       vec2 turned = vec2(x, y);
-      if (vector <= R) {
+      if (vector <= s.queries) {
         turned = vec2(x * angles[n].x - y * angles[n].y, y * angles[n].x + x * angles[n].y);
       }
-      if (vector < R) {
+      if (vector < s.queries) {
         turned *= scale;
         queries[vector * D4 + place.x / 4u][place.x % 4u] = turned.x;
         queries[vector * D4 + place.y / 4u][place.y % 4u] = turned.y;
       } else {
         turned = round_to_half(turned.xyxy).xy;
-        fresh[(vector - R) * D4 + place.x / 4u][place.x % 4u] = turned.x;
-        fresh[(vector - R) * D4 + place.y / 4u][place.y % 4u] = turned.y;
+        fresh[(vector - s.queries) * D4 + place.x / 4u][place.x % 4u] = turned.x;
+        fresh[(vector - s.queries) * D4 + place.y / 4u][place.y % 4u] = turned.y;
       }
     }
   }
@@ -161,7 +171,7 @@ uvec4 pack(vec4 low, vec4 high) {
 }
 
 // The scores of a block into weights[parity], and the largest of each team into tops[parity].
-void score(uint which, uint base, uint end, uint parity) {
+void score(uint which, Split s, uint base, uint parity) {
   const uint p = base + at / LANES;
   vec4 low[KEYS], high[KEYS];
   [[unroll]] for (uint i = 0u; i < KEYS; ++i) {
@@ -173,7 +183,7 @@ void score(uint which, uint base, uint end, uint parity) {
     }
   }
   const float cap = uintBitsToFloat(field(which, CHAIN_CAP));
-  [[dont_unroll]] for (uint r = 0u; r < field(which, CHAIN_QUERIES); ++r) {
+  [[dont_unroll]] for (uint r = 0u; r < s.queries; ++r) {
     vec4 products = vec4(0.0);
     [[unroll]] for (uint i = 0u; i < KEYS; ++i) {
       const uint chunk = at % LANES + i * LANES;
@@ -187,7 +197,7 @@ void score(uint which, uint base, uint end, uint parity) {
     }
 #endif
     if (cap > 0.0) sum = capped(sum) * cap;
-    if (p >= end) sum = LOWEST;
+    if (p >= s.end) sum = LOWEST;
     if (at % LANES == 0u) weights[parity][r * POSITIONS + at / LANES] = sum;
 #ifdef SHUFFLE
     [[unroll]] for (uint away = LANES; away < CHAIN_TEAM; away *= 2u) {
@@ -213,15 +223,15 @@ float top_of(uint r, uint parity) {
   return top;
 }
 
-// Joins the parts of all splits of a kv head.
-void combine(uint which, uint kv, uint used) {
-  [[dont_unroll]] for (uint i = at; i < R * D / 2u; i += L) {
-    const uint head = kv * R + i / (D / 2u);
+// Joins the parts of all splits of a task.
+void combine(uint which, Split s) {
+  [[dont_unroll]] for (uint i = at; i < s.queries * (D / 2u); i += L) {
+    const uint head = s.head + i / (D / 2u);
     float top = LOWEST;
     vec2 sum = vec2(0.0);
     float total = 0.0;
-    [[dont_unroll]] for (uint s = 0u; s < used; ++s) {
-      const uint row = s * HEADS + head;
+    [[dont_unroll]] for (uint k = 0u; k < s.used; ++k) {
+      const uint row = k * HEADS + head;
       const vec2 max_sum = pairs[field(which, CHAIN_MAX_SUM) + row];
       const float new_top = max(top, max_sum.x);
       const float shrink = exp2(top - new_top);
@@ -230,7 +240,7 @@ void combine(uint which, uint kv, uint used) {
       sum = sum * shrink + factor * pairs[field(which, CHAIN_SUMS) + row * (D / 2u) + i % (D / 2u)];
       total = total * shrink + factor * max_sum.y;
     }
-    write_result(which, kv * R * D + 2u * i, sum / total);
+    write_result(which, s.head * D + 2u * i, sum / total);
   }
 }
 
@@ -253,7 +263,7 @@ void add_block(uint which, Split s, uint base, uint parity) {
   const uint row = share;
   const bool writes = true;
 #endif
-  [[dont_unroll]] for (uint r = 0u; r < field(which, CHAIN_QUERIES); ++r) {
+  [[dont_unroll]] for (uint r = 0u; r < s.queries; ++r) {
     const float old_top = base == s.begin ? LOWEST : split_tops[parity][r];
     const float top = max(old_top, top_of(r, parity));
     float total = 0.0;
@@ -292,13 +302,13 @@ void add_block(uint which, Split s, uint base, uint parity) {
 
 // What follows the last block of a split. `parity`: of the block that would come next.
 void finish_split(uint which, Split s, uint parity) {
-  if (s.end == position + 1u && at < 2u * CHUNKS) {
+  if (s.end == position + 1u && s.head == s.kv * R && at < 2u * CHUNKS) {
     const uint to = cache_row(which, s.kv) + position * CHUNKS + at % CHUNKS;
     cache[field(which, at < CHUNKS ? CHAIN_K_CACHE : CHAIN_V_CACHE) + to] =
         pack(fresh[2u * at], fresh[2u * at + 1u]);
   }
   barrier();
-  [[dont_unroll]] for (uint i = at; i < R * D / 2u; i += L) {
+  [[dont_unroll]] for (uint i = at; i < s.queries * (D / 2u); i += L) {
     const uint r = i / (D / 2u);
     vec2 joined = vec2(0.0);
     float all = 0.0;
@@ -308,9 +318,9 @@ void finish_split(uint which, Split s, uint parity) {
       all += part_totals[k * R + r];
     }
     if (s.used == 1u) {
-      write_result(which, s.kv * R * D + 2u * i, joined / all);
+      write_result(which, s.head * D + 2u * i, joined / all);
     } else {
-      const uint row = s.index * HEADS + s.kv * R + r;
+      const uint row = s.index * HEADS + s.head + r;
       pairs[field(which, CHAIN_SUMS) + row * (D / 2u) + i % (D / 2u)] = joined;
       if (i % (D / 2u) == 0u) {
         pairs[field(which, CHAIN_MAX_SUM) + row] = vec2(split_tops[parity][r], all);
@@ -322,13 +332,13 @@ void finish_split(uint which, Split s, uint parity) {
   barrier();
   if (at == 0u) {
     memoryBarrierBuffer();
-    finished = atomicAdd(step[STEP_COUNTERS + s.kv], 1u) + 1u;
+    finished = atomicAdd(sync[push.sync + CHAIN_COUNTERS + s.head], 1u) + 1u;
     memoryBarrierBuffer();
   }
   barrier();
   if (finished != s.used) return;
-  combine(which, s.kv, s.used);
-  if (at == 0u) atomicExchange(step[STEP_COUNTERS + s.kv], 0u);
+  combine(which, s);
+  if (at == 0u) atomicExchange(sync[push.sync + CHAIN_COUNTERS + s.head], 0u);
 }
 
 // One record.
@@ -342,10 +352,10 @@ void attend(uint which) {
   [[dont_unroll]] while (s.index < s.used) {
     load_block(which, s, base);
     if (base == s.begin) {
-      prepare(which, s.kv);
+      prepare(which, s);
       barrier();
     }
-    score(which, base, s.end, parity);
+    score(which, s, base, parity);
     barrier();
     add_block(which, s, base, parity);
     parity ^= 1u;

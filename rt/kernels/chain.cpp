@@ -18,6 +18,7 @@ constexpr uint32_t kFloorLanes = 128;
 // parameters).
 constexpr uint64_t kSmallBytes = 16384;
 constexpr uint32_t kWordsOfSlice = 16;  // of 8 columns
+constexpr uint32_t kPositions = 256;    // of a block, with shuffles
 
 bool shuffles(const Caps& caps) {
   return (caps.features & kSubgroupShuffle) != 0 && caps.subgroup_size == CHAIN_TEAM &&
@@ -38,7 +39,7 @@ uint32_t pool_of(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
 // The arrays of chain.comp and what it includes.
 uint32_t shared_bytes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
   const uint32_t teams = lanes / CHAIN_TEAM;
-  const uint32_t positions = shuffles(caps) ? lanes / 2 : lanes;  // of a block of keys
+  const uint32_t positions = shuffles(caps) ? kPositions : lanes;  // of a block of keys
   const uint32_t dim = max_of(shape.head_dim, 32u);
   const uint32_t queries = max_of(shape.queries, 1u);
   const uint32_t parts = shuffles(caps) ? teams : lanes / (dim / 8);
@@ -163,6 +164,13 @@ void write_linear(const Caps& caps, const ChainShape& shape, const KernelCall& c
   r[CHAIN_ROUNDS] = div_up(slices, uint32_t{CHAIN_SLOTS} << shared);
 }
 
+// As long as there is a work-group for each block of positions of each head, one query a work-group
+// is faster than those of a kv head one after the other (H100: 7 % of a token). A lone work-group,
+// which only tests have, does both.
+uint32_t lone_blocks(const Caps& caps, uint32_t heads) {
+  return caps.cores == 1 ? 1 : caps.cores / heads;
+}
+
 void write_attention(const Caps& caps, const KernelCall& call, Places places,
                      std::span<uint32_t> r) {
   const SdpaTokenPush push = attention_of(call);
@@ -175,8 +183,8 @@ void write_attention(const Caps& caps, const KernelCall& call, Places places,
   r[CHAIN_RESULT] = row_place(places, 5);
   r[CHAIN_OUT_TAG] = places[5].tag;
   r[CHAIN_SUMS] = place(places, 6, 8);
-  r[CHAIN_QUERIES] = call.spec[2];
   r[CHAIN_MAX_SUM] = place(places, 7, 8);
+  r[CHAIN_LONE_BLOCKS] = lone_blocks(caps, push.kv_heads * call.spec[2]);
   r[CHAIN_SPLITS] = min_of(push.splits, max_of(caps.cores / push.kv_heads, 1u));
   r[CHAIN_CONTEXT] = push.context;
   r[CHAIN_ROTARY] = push.rotary_dim | push.pair_offset << 16;

@@ -51,8 +51,8 @@ uint32_t chain_output(const KernelCall& call);
 void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelCall& call,
                         std::span<const ChainPlace> places, std::span<uint32_t> record);
 
-// Bindings  step (written: its counters), weights, caches, activations, program, the buffer with
-//           the serial number, messages: CHAIN_MESSAGES slots of a row, 8 bytes an element.
+// Bindings  step, weights, caches, activations, program, the buffer with the serial number,
+//           messages: CHAIN_MESSAGES slots of a row, 8 bytes an element.
 // Units     first: record in the program; sync: word of the buffer.
 KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
                       uint32_t sync);

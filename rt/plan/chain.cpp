@@ -152,7 +152,7 @@ void fill_chain(const Plan& plan, const Phase& phase, const Run& run, uint32_t f
   out->op = phase.dispatches[run.first].op;
   out->barrier_before = true;
   const uint32_t activations = run.blocks.activations;
-  bind(out, Operand::step, plan.step, true);
+  bind(out, Operand::step, plan.step, false);
   bind(out, Operand::memory, whole(plan, run.blocks.weights, activations), false);
   bind(out, Operand::memory, whole(plan, run.blocks.caches, activations), true);
   bind(out, Operand::memory, whole(plan, activations, activations), true);
