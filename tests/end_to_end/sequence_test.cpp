@@ -285,8 +285,9 @@ TEST_F(Sequence, survives_every_refused_call) {
 TEST_F(Sequence, gives_logits_as_asked_for) {
   const std::vector<uint32_t> prompt = prompt_of(20);
   TestEngine none(model_file().span());
-  TestEngine last(model_file().span(), {.logits = NBL_LOGITS_LAST});
-  TestEngine all(model_file().span(), {.logits = NBL_LOGITS_ALL});
+  constexpr uint32_t kFlags = NBL_FLAG_FLOAT32;
+  TestEngine last(model_file().span(), {.flags = kFlags, .logits = NBL_LOGITS_LAST});
+  TestEngine all(model_file().span(), {.flags = kFlags, .logits = NBL_LOGITS_ALL});
   for (TestEngine* engine : {&none, &last, &all})
     engine->evaluate(prompt);
   std::vector<float> values(kVocab);
@@ -297,7 +298,10 @@ TEST_F(Sequence, gives_logits_as_asked_for) {
   // 20 tokens are a chunk of 16 and one of 4.
   ASSERT_EQ(last.logits().size(), 1u);
   ASSERT_EQ(all.logits().size(), 4u);
-  EXPECT_EQ(last.logits()[0], all.logits()[3]);
+  // The head of one row and that of several may be other kernels.
+  const std::vector<float> fourth = all.logits()[3];
+  EXPECT_LT(relative_error(last.logits()[0], std::vector<double>(fourth.begin(), fourth.end())),
+            1e-5);
   EXPECT_EQ(none.next_token(), last.next_token());
   EXPECT_EQ(none.next_token(), all.next_token());
   EXPECT_EQ(last.generate(3), all.generate(3));
