@@ -27,13 +27,13 @@
 #define CHAIN_OUT_TAG 17
 #define CHAIN_RESIDUAL_TAG 18
 /* of an attention */
-#define CHAIN_TABLE 1       /* float */
-#define CHAIN_K_CACHE 2     /* uvec4 */
-#define CHAIN_V_CACHE 3     /* uvec4 */
-#define CHAIN_QKV 4         /* row */
-#define CHAIN_RESULT 5      /* row */
-#define CHAIN_SUMS 6        /* vec2 */
-#define CHAIN_MAX_SUM 7     /* vec2 */
+#define CHAIN_TABLE 1   /* float */
+#define CHAIN_K_CACHE 2 /* uvec4 */
+#define CHAIN_V_CACHE 3 /* uvec4 */
+#define CHAIN_QKV 4     /* row */
+#define CHAIN_RESULT 5  /* row */
+#define CHAIN_PARTS 6   /* of splits that are to be joined, in pairs of a message */
+#define CHAIN_PARTS_TAG 7
 #define CHAIN_LONE_BLOCKS 8 /* of positions, up to which a task has one query */
 #define CHAIN_SPLITS 9
 #define CHAIN_CONTEXT 11
@@ -59,12 +59,10 @@
   4096 /* of a dispatch; the serial number of the dispatch times this is added */
 
 /* Words at the end of the results. */
-#define CHAIN_SERIAL 0   /* of the dispatch */
-#define CHAIN_DONE 1     /* work-groups; 0 before and after */
-#define CHAIN_STALLED 2  /* 1 = work-groups did not run side by side: nothing after it is right */
-#define CHAIN_COUNTERS 4 /* one a task of an attention: splits that are done; 0 between records */
-#define CHAIN_MOST_TASKS 64
-#define CHAIN_SYNC_WORDS (CHAIN_COUNTERS + CHAIN_MOST_TASKS)
+#define CHAIN_SERIAL 0  /* of the dispatch */
+#define CHAIN_DONE 1    /* work-groups; 0 before and after */
+#define CHAIN_STALLED 2 /* 1 = work-groups did not run side by side: nothing after it is right */
+#define CHAIN_SYNC_WORDS 4
 
 #ifdef __cplusplus
 #include <cstdint>

@@ -1,7 +1,12 @@
 // The attention of chain.comp, for one token: RoPE, cache write and softmax(q k) v as in
 // sdpa_token.comp, with caches of f16. A task is the queries of a kv head, or as long as there are
-// work-groups for that, one of them; work-groups take a split of the positions for a task each, and
-// the last one to finish for a task joins its splits.
+// work-groups for that, one of them. Work-groups take a split of the positions for a task each; that
+// of the first split joins the others, which it gets as messages. There are no more splits than
+// work-groups, so none waits for one that it has to make itself.
+//
+// Parts       of split k > 0 and a head: D sums, the largest score, the sum of the weights; row
+//             (k - 1) * HEADS + head of those. They are read before anything is written to the next
+//             attention's: all that comes between them waits for what the reader makes of them.
 //
 // Work-item   a pair of elements to rotate; the score of one position in a block of POSITIONS, over
 //             every LANES_th chunk of 8 dimensions; the sums of one chunk over every SHARES-th
@@ -15,7 +20,7 @@
 const uint D4 = D / 4;
 const uint CHUNKS = D / 8;                     // a power of two, at most CHAIN_TEAM
 #ifdef SHUFFLE
-const uint LANES = L / 256;  // of a position; a block has 256 of them
+const uint LANES = 2;  // of a position
 #else
 const uint LANES = 1;
 #endif
@@ -39,7 +44,6 @@ shared float weights[2][R * POSITIONS];  // scores of a block, by its parity
 shared float tops[2][R * TEAMS];
 shared float part_totals[R * PARTS];
 shared float split_tops[2][R];
-shared uint finished;
 
 uvec4 keys[KEYS];
 uvec4 values[VALUES];
@@ -223,27 +227,6 @@ float top_of(uint r, uint parity) {
   return top;
 }
 
-// Joins the parts of all splits of a task.
-void combine(uint which, Split s) {
-  [[dont_unroll]] for (uint i = at; i < s.queries * (D / 2u); i += L) {
-    const uint head = s.head + i / (D / 2u);
-    float top = LOWEST;
-    vec2 sum = vec2(0.0);
-    float total = 0.0;
-    [[dont_unroll]] for (uint k = 0u; k < s.used; ++k) {
-      const uint row = k * HEADS + head;
-      const vec2 max_sum = pairs[field(which, CHAIN_MAX_SUM) + row];
-      const float new_top = max(top, max_sum.x);
-      const float shrink = exp2(top - new_top);
-      const float factor = exp2(max_sum.x - new_top);
-      top = new_top;
-      sum = sum * shrink + factor * pairs[field(which, CHAIN_SUMS) + row * (D / 2u) + i % (D / 2u)];
-      total = total * shrink + factor * max_sum.y;
-    }
-    write_result(which, s.head * D + 2u * i, sum / total);
-  }
-}
-
 // Adds a block to the sums of this team, or of this lane, in shared memory.
 void add_block(uint which, Split s, uint base, uint parity) {
   const uint chunk = at % CHUNKS;
@@ -300,6 +283,49 @@ void add_block(uint which, Split s, uint base, uint parity) {
   }
 }
 
+// A pair of elements of the sums over a split.
+struct Part {
+  vec2 sums;
+  float top, total;
+};
+
+const uint AT_ONCE = 4;  // parts that are waited for together
+
+uint part_place(uint which, uint split, uint head) {
+  return field(which, CHAIN_PARTS) + ((split - 1u) * HEADS + head) * (D + 2u);
+}
+
+// Adds the parts of the splits from `first` on.
+void join_parts(uint which, Split s, uint first, uint head, uint pair, inout Part part) {
+  const uint expected = serial + field(which, CHAIN_PARTS_TAG);
+  uvec4 sums[AT_ONCE], ends[AT_ONCE];
+  uint tries = 0u;
+  bool here;
+  [[dont_unroll]] do {
+    here = true;
+    [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
+      const uint from = part_place(which, min(first + k, s.used - 1u), head) / 2u;
+      sums[k] = messages[from + pair];
+      ends[k] = messages[from + D / 2u];
+    }
+    [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
+      here = here && sums[k].y == expected && sums[k].w == expected && ends[k].y == expected &&
+             ends[k].w == expected;
+    }
+    if (++tries == PATIENCE) give_up();
+  } while (!here && tries < PATIENCE);
+  [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
+    const vec2 end = uintBitsToFloat(ends[k].xz);
+    const float top = first + k < s.used ? end.x : LOWEST;
+    const float new_top = max(part.top, top);
+    const float shrink = exp2(part.top - new_top);
+    const float factor = first + k < s.used ? exp2(top - new_top) : 0.0;
+    part.sums = part.sums * shrink + uintBitsToFloat(sums[k].xz) * factor;
+    part.total = part.total * shrink + end.y * factor;
+    part.top = new_top;
+  }
+}
+
 // What follows the last block of a split. `parity`: of the block that would come next.
 void finish_split(uint which, Split s, uint parity) {
   if (s.end == position + 1u && s.head == s.kv * R && at < 2u * CHUNKS) {
@@ -308,37 +334,27 @@ void finish_split(uint which, Split s, uint parity) {
         pack(fresh[2u * at], fresh[2u * at + 1u]);
   }
   barrier();
+  const uint tag = field(which, CHAIN_PARTS_TAG);
   [[dont_unroll]] for (uint i = at; i < s.queries * (D / 2u); i += L) {
     const uint r = i / (D / 2u);
-    vec2 joined = vec2(0.0);
-    float all = 0.0;
+    const uint pair = i % (D / 2u);
+    Part part = Part(vec2(0.0), split_tops[parity][r], 0.0);
     [[unroll]] for (uint k = 0u; k < PARTS; ++k) {
-      const vec4 four = pool[(k * R + r) * D4 + i / 2u % D4];
-      joined += (i & 1u) == 0u ? four.xy : four.zw;
-      all += part_totals[k * R + r];
+      const vec4 four = pool[(k * R + r) * D4 + pair / 2u];
+      part.sums += (pair & 1u) == 0u ? four.xy : four.zw;
+      part.total += part_totals[k * R + r];
     }
-    if (s.used == 1u) {
-      write_result(which, s.head * D + 2u * i, joined / all);
-    } else {
-      const uint row = s.index * HEADS + s.head + r;
-      pairs[field(which, CHAIN_SUMS) + row * (D / 2u) + i % (D / 2u)] = joined;
-      if (i % (D / 2u) == 0u) {
-        pairs[field(which, CHAIN_MAX_SUM) + row] = vec2(split_tops[parity][r], all);
+    if (s.index == 0u) {
+      [[dont_unroll]] for (uint k = 1u; k < s.used; k += AT_ONCE) {
+        join_parts(which, s, k, s.head + r, pair, part);
       }
+      write_result(which, s.head * D + 2u * i, part.sums / part.total);
+    } else {
+      const uint to = part_place(which, s.index, s.head + r);
+      write_pair(to + 2u * pair, tag, part.sums);
+      if (pair == 0u) write_pair(to + D, tag, vec2(part.top, part.total));
     }
   }
-  if (s.used == 1u) return;
-  groupMemoryBarrier();
-  barrier();
-  if (at == 0u) {
-    memoryBarrierBuffer();
-    finished = atomicAdd(sync[push.sync + CHAIN_COUNTERS + s.head], 1u) + 1u;
-    memoryBarrierBuffer();
-  }
-  barrier();
-  if (finished != s.used) return;
-  combine(which, s);
-  if (at == 0u) atomicExchange(sync[push.sync + CHAIN_COUNTERS + s.head], 0u);
 }
 
 // One record.

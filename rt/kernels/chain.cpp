@@ -18,7 +18,6 @@ constexpr uint32_t kFloorLanes = 128;
 // parameters).
 constexpr uint64_t kSmallBytes = 16384;
 constexpr uint32_t kWordsOfSlice = 16;  // of 8 columns
-constexpr uint32_t kPositions = 256;    // of a block, with shuffles
 
 bool shuffles(const Caps& caps) {
   return (caps.features & kSubgroupShuffle) != 0 && caps.subgroup_size == CHAIN_TEAM &&
@@ -39,7 +38,7 @@ uint32_t pool_of(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
 // The arrays of chain.comp and what it includes.
 uint32_t shared_bytes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
   const uint32_t teams = lanes / CHAIN_TEAM;
-  const uint32_t positions = shuffles(caps) ? kPositions : lanes;  // of a block of keys
+  const uint32_t positions = shuffles(caps) ? lanes / 2 : lanes;  // of a block of keys
   const uint32_t dim = max_of(shape.head_dim, 32u);
   const uint32_t queries = max_of(shape.queries, 1u);
   const uint32_t parts = shuffles(caps) ? teams : lanes / (dim / 8);
@@ -171,6 +170,11 @@ uint32_t lone_blocks(const Caps& caps, uint32_t heads) {
   return caps.cores == 1 ? 1 : caps.cores / heads;
 }
 
+// No more than there are work-groups for: the first one waits for the others.
+uint32_t splits_of(const Caps& caps, const SdpaTokenPush& push) {
+  return min_of(push.splits, max_of(caps.cores / push.kv_heads, 1u));
+}
+
 void write_attention(const Caps& caps, const KernelCall& call, Places places,
                      std::span<uint32_t> r) {
   const SdpaTokenPush push = attention_of(call);
@@ -182,10 +186,10 @@ void write_attention(const Caps& caps, const KernelCall& call, Places places,
   r[CHAIN_X_TAG] = places[1].tag;
   r[CHAIN_RESULT] = row_place(places, 5);
   r[CHAIN_OUT_TAG] = places[5].tag;
-  r[CHAIN_SUMS] = place(places, 6, 8);
-  r[CHAIN_MAX_SUM] = place(places, 7, 8);
+  r[CHAIN_PARTS] = row_place(places, kChainParts);
+  r[CHAIN_PARTS_TAG] = places[kChainParts].tag;
   r[CHAIN_LONE_BLOCKS] = lone_blocks(caps, push.kv_heads * call.spec[2]);
-  r[CHAIN_SPLITS] = min_of(push.splits, max_of(caps.cores / push.kv_heads, 1u));
+  r[CHAIN_SPLITS] = splits_of(caps, push);
   r[CHAIN_CONTEXT] = push.context;
   r[CHAIN_ROTARY] = push.rotary_dim | push.pair_offset << 16;
   r[CHAIN_WINDOW] = push.window;
@@ -206,6 +210,13 @@ bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape) {
 
 uint32_t chain_output(const KernelCall& call) {
   return is_attention(call) ? 5 : 4;
+}
+
+uint64_t chain_part_bytes(const Caps& caps, const KernelCall& call) {
+  if (!is_attention(call)) return 0;
+  const SdpaTokenPush push = attention_of(call);
+  const uint64_t heads = uint64_t{push.kv_heads} * call.spec[2];
+  return (splits_of(caps, push) - 1) * heads * (call.spec[1] + 2) * 8;
 }
 
 void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape) {

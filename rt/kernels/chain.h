@@ -45,6 +45,11 @@ struct ChainPlace {
 inline constexpr uint32_t kChainInput = 1;
 uint32_t chain_output(const KernelCall& call);
 
+// Bytes behind the rows' messages that the parts of a call's splits take, and the binding whose
+// place says where they lie.
+uint64_t chain_part_bytes(const Caps& caps, const KernelCall& call);
+inline constexpr uint32_t kChainParts = 6;
+
 // A record of CHAIN_WORDS.
 //
 // Shapes  places: of each binding of the call.
@@ -52,7 +57,7 @@ void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelC
                         std::span<const ChainPlace> places, std::span<uint32_t> record);
 
 // Bindings  step, weights, caches, activations, program, the buffer with the serial number,
-//           messages: CHAIN_MESSAGES slots of a row, 8 bytes an element.
+//           messages: CHAIN_MESSAGES slots of a row, 8 bytes an element, and the parts of splits.
 // Units     first: record in the program; sync: word of the buffer.
 KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
                       uint32_t sync);

@@ -134,6 +134,9 @@ void write_records(Plan* plan, const Phase& phase, const Run& run, uint32_t firs
       const uint32_t writer = phase.values[b.id].first_use - run.first;
       places[k] = {writer % CHAIN_MESSAGES * slot, writer + 1};
     }
+    if (chain_part_bytes(plan->caps, dispatch.call) != 0) {
+      places[kChainParts] = {CHAIN_MESSAGES * slot, i + 1};
+    }
     write_chain_record(plan->caps, run.shape, dispatch.call, places,
                        plan->records.subspan(size_t{first_record + i} * CHAIN_WORDS, CHAIN_WORDS));
   }
@@ -175,7 +178,11 @@ uint64_t chain_words(const Plan& plan, uint32_t dispatches) {
 }
 
 uint64_t message_bytes(const Plan& plan, const Phase& phase) {
-  return plan.records.empty() ? 0 : slot_bytes(phase) * CHAIN_MESSAGES;
+  if (plan.records.empty()) return 0;
+  uint64_t parts = 0;
+  for (const Dispatch& dispatch : phase.dispatches)
+    parts = max_of(parts, chain_part_bytes(plan.caps, dispatch.call));
+  return slot_bytes(phase) * CHAIN_MESSAGES + parts;
 }
 
 void make_chains(Plan* plan, Phase* phase) {
