@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <set>
+#include <cmath>
+#include <map>
 
 #include "tests/support/claimed_dot.h"
 #include "tests/support/engine.h"
@@ -57,14 +58,11 @@ struct Expected {
   std::vector<std::vector<double>> logits;
   std::vector<double> allowed;  // relative errors
   double allowed_median = kMedianTolerance;
-  std::vector<std::set<uint32_t>> choices;  // after each token, of the reference with any noise
+  double moved = 0;  // the most that noise moves a logit at any position
 
   Expected(const AlignedBytes& file, std::vector<uint32_t> all,
            std::vector<std::vector<double>> rows)
-      : tokens(std::move(all)),
-        logits(std::move(rows)),
-        allowed(tokens.size(), kTolerance),
-        choices(tokens.size()) {
+      : tokens(std::move(all)), logits(std::move(rows)), allowed(tokens.size(), kTolerance) {
     Interpreter model(file.span());
     for (uint64_t noise = 0; noise < kNoiseSeeds; ++noise) {
       std::vector<double> changes;
@@ -72,7 +70,8 @@ struct Expected {
       model.set_cache_noise(kNoise, noise);
       for (size_t i = 0; i < tokens.size(); ++i) {
         const std::vector<double> row = model.step(tokens[i]);
-        choices[i].insert(argmax(row));
+        for (size_t k = 0; k < row.size(); ++k)
+          moved = std::max(moved, std::abs(row[k] - logits[i][k]));
         changes.push_back(relative_error(std::vector<float>(row.begin(), row.end()), logits[i]));
         allowed[i] = std::max(allowed[i], 4 * changes.back());
       }
@@ -92,11 +91,13 @@ struct Expected {
     EXPECT_LE(median(errors), allowed_median);
   }
 
-  // The same tokens after the first `prompt`, up to one that the reference chooses with some noise.
+  // The same tokens after the first `prompt`, up to one that noise may put first as well: it moves
+  // two logits towards each other.
   void expect_same_choices(std::span<const uint32_t> generated, size_t prompt) const {
     for (size_t i = 0; i < generated.size(); ++i) {
       if (generated[i] == tokens[prompt + i]) continue;
-      EXPECT_TRUE(choices[prompt + i - 1].contains(generated[i])) << "token " << i;
+      const std::vector<double>& row = logits[prompt + i - 1];
+      EXPECT_LE(row[tokens[prompt + i]] - row[generated[i]], 2 * moved) << "token " << i;
       return;
     }
   }
