@@ -33,9 +33,9 @@ ivec4 sums_of_bytes(uvec4 low, uvec4 high) {
 }
 #endif
 
-// An explicit fma(), so that all ways of multiplying give the same bits: a sum of a product may be
-// fused in one kernel and not in another, whatever is said of it (NVIDIA 580 does so in loops that it
-// unrolls). A function, because what is precise makes precise what it comes from.
+// An explicit fma(), so that all ways of multiplying give the same bits: a product and a sum were not
+// rounded alike in all of them with NVIDIA 580, though marked precise. A function, because what is
+// precise makes precise what it comes from.
 vec4 add_scaled(vec4 to, vec4 value, vec4 scale) {
   precise vec4 out_value = fma(value, scale, to);
   return out_value;
