@@ -164,10 +164,9 @@ void write_linear(const Caps& caps, const ChainShape& shape, const KernelCall& c
 }
 
 // As long as there is a work-group for each block of positions of each head, one query a work-group
-// is faster than those of a kv head one after the other (H100: 7 % of a token). A lone work-group,
-// which only tests have, does both.
+// is faster than those of a kv head one after the other (H100: 7 % of a token).
 uint32_t lone_blocks(const Caps& caps, uint32_t heads) {
-  return caps.cores == 1 ? 1 : caps.cores / heads;
+  return caps.cores / heads;
 }
 
 // No more than there are work-groups for: the first one waits for the others.
