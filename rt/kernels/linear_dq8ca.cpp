@@ -12,6 +12,7 @@ constexpr uint32_t kMinWays = 4;
 constexpr uint32_t kMaxWays = 64;
 
 // An optimiser that drops a trailing member that the shader leaves unread would change the size.
+static_assert(spirv::facts_linear_dq8ca_block.push_bytes == sizeof(LinearPush));
 static_assert(spirv::facts_linear_dq8ca_dot.push_bytes == sizeof(LinearPush));
 static_assert(spirv::facts_linear_dq8ca_floor.push_bytes == sizeof(LinearPush));
 
@@ -26,6 +27,14 @@ struct Tile {
   uint32_t tokens;
   uint32_t quads;
 };
+
+bool one_row(const LinearArgs& args) {
+  return args.tokens == 1 || args.last_row;
+}
+
+uint32_t format_of(const LinearArgs& args) {
+  return args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
+}
 
 uint32_t max_local(const Caps& caps) {
   return min_of(caps.max_invocations, caps.max_workgroup_x);
@@ -56,51 +65,58 @@ Tile choose_tile(const Caps& caps, bool one_row) {
   return {one_row ? 1u : 4u, scalar ? 4u : 1u};
 }
 
+void set_block(const Caps& caps, const LinearArgs& args, const LinearPush& push, KernelCall* call) {
+  call->variant = static_cast<uint16_t>(VariantId::linear_dq8ca_block);
+  call->spec_count = 3;
+  call->spec[0] = choose_ways(caps, args);
+  call->spec[1] = args.group_size / 8;
+  call->spec[2] = format_of(args);
+  set_grid_folded(call, div_up(push.quads * 4, kBlockRows), caps.max_grid[0]);
+  call->grid[2] = div_up(args.tokens, kBlockTokens);
+}
+
+Status set_tile(const Caps& caps, const LinearArgs& args, const LinearPush& push, KernelCall* call,
+                Error* error) {
+  const bool scalar = (caps.features & kScalarLoads) != 0;
+  const Tile tile = choose_tile(caps, one_row(args));
+  const uint32_t ways = choose_ways(caps, args);
+  const uint32_t split = one_row(args) ? ways : 1;
+  // Lanes share nothing but the sums of a split. One subgroup a work-group spreads a small matrix
+  // over a CPU's cores.
+  const uint32_t local =
+      scalar ? min_of(max_of(caps.subgroup_size, 8u), 64u) : max_of(64u, 4 * split);
+  const uint32_t shared = local * 16;
+  uint32_t variant = static_cast<uint32_t>(VariantId::linear_dq8ca_dot);
+  if (!fits(kVariants[variant], caps, local, shared)) {
+    variant = static_cast<uint32_t>(VariantId::linear_dq8ca_floor);
+  }
+  if (!fits(kVariants[variant], caps, local, shared)) {
+    return does_not_fit(variant, caps, local, error);
+  }
+  call->variant = static_cast<uint16_t>(variant);
+  call->spec_count = 7;
+  call->spec[0] = local;
+  call->spec[1] = tile.tokens;
+  call->spec[2] = tile.quads;
+  call->spec[3] = ways;
+  call->spec[4] = split;
+  call->spec[5] = args.group_size / 8;
+  call->spec[6] = format_of(args);
+  set_grid_folded(call, div_up(push.quads, local / split * tile.quads), caps.max_grid[0]);
+  call->grid[2] = one_row(args) ? 1 : div_up(args.tokens, tile.tokens);
+  return {};
+}
+
 }  // namespace
 
 Status call_linear_dq8ca(const Caps& caps, const LinearArgs& args, KernelCall* call, Error* error) {
   NBL_ASSERT(!args.norm && args.few == 0 && args.group_size % 8 == 0);
   const LinearPush push = linear_push(args);
-  const bool one_row = args.tokens == 1 || args.last_row;
-  const uint32_t ways = choose_ways(caps, args);
-  const uint32_t group_words = args.group_size / 8;
-  const uint32_t format = args.f32_scales ? LINEAR_F32_SCALES : LINEAR_F16_SCALES;
   KernelCall made;
-  if (!one_row && takes_blocks(caps)) {
-    made.variant = static_cast<uint16_t>(VariantId::linear_dq8ca_block);
-    made.spec_count = 3;
-    made.spec[0] = ways;
-    made.spec[1] = group_words;
-    made.spec[2] = format;
-    set_grid_folded(&made, div_up(push.quads * 4, kBlockRows), caps.max_grid[0]);
-    made.grid[2] = div_up(args.tokens, kBlockTokens);
+  if (!one_row(args) && takes_blocks(caps)) {
+    set_block(caps, args, push, &made);
   } else {
-    const bool scalar = (caps.features & kScalarLoads) != 0;
-    const Tile tile = choose_tile(caps, one_row);
-    const uint32_t split = one_row ? ways : 1;
-    // Lanes share nothing but the sums of a split. One subgroup a work-group spreads a small matrix
-    // over a CPU's cores.
-    const uint32_t local =
-        scalar ? min_of(max_of(caps.subgroup_size, 8u), 64u) : max_of(64u, 4 * split);
-    const uint32_t shared = local * 16;
-    uint32_t variant = static_cast<uint32_t>(VariantId::linear_dq8ca_dot);
-    if (!fits(kVariants[variant], caps, local, shared)) {
-      variant = static_cast<uint32_t>(VariantId::linear_dq8ca_floor);
-    }
-    if (!fits(kVariants[variant], caps, local, shared)) {
-      return does_not_fit(variant, caps, local, error);
-    }
-    made.variant = static_cast<uint16_t>(variant);
-    made.spec_count = 7;
-    made.spec[0] = local;
-    made.spec[1] = tile.tokens;
-    made.spec[2] = tile.quads;
-    made.spec[3] = ways;
-    made.spec[4] = split;
-    made.spec[5] = group_words;
-    made.spec[6] = format;
-    set_grid_folded(&made, div_up(push.quads, local / split * tile.quads), caps.max_grid[0]);
-    made.grid[2] = one_row ? 1 : div_up(args.tokens, tile.tokens);
+    NBL_TRY(set_tile(caps, args, push, &made, error));
   }
   if (made.grid[2] > caps.max_grid[2]) {
     return fail(error, Code::device_limit, made.variant, "linear tokens", made.grid[2],
