@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
+#include <set>
 
 #include "tests/support/claimed_dot.h"
 #include "tests/support/engine.h"
@@ -24,6 +24,8 @@ constexpr uint32_t kGenerated = 100;
 // rounds, and by 7e-8 from kernels that happen to round everything as it does.
 constexpr double kNoise = 1e-6;
 constexpr uint64_t kNoiseSeeds = 8;
+// A tie may be broken by a rounding that few of them change; errors are held to the first ones.
+constexpr uint64_t kChoiceSeeds = 32;
 constexpr double kTolerance = 1e-3;
 constexpr double kMedianTolerance = 1e-4;
 
@@ -58,24 +60,27 @@ struct Expected {
   std::vector<std::vector<double>> logits;
   std::vector<double> allowed;  // relative errors
   double allowed_median = kMedianTolerance;
-  double moved = 0;  // the most that noise moves a logit at any position
+  std::vector<std::set<uint32_t>> choices;  // after each token, of the reference with any noise
 
   Expected(const AlignedBytes& file, std::vector<uint32_t> all,
            std::vector<std::vector<double>> rows)
-      : tokens(std::move(all)), logits(std::move(rows)), allowed(tokens.size(), kTolerance) {
+      : tokens(std::move(all)),
+        logits(std::move(rows)),
+        allowed(tokens.size(), kTolerance),
+        choices(tokens.size()) {
     Interpreter model(file.span());
-    for (uint64_t noise = 0; noise < kNoiseSeeds; ++noise) {
+    for (uint64_t noise = 0; noise < kChoiceSeeds; ++noise) {
       std::vector<double> changes;
       model.reset();
       model.set_cache_noise(kNoise, noise);
       for (size_t i = 0; i < tokens.size(); ++i) {
         const std::vector<double> row = model.step(tokens[i]);
-        for (size_t k = 0; k < row.size(); ++k)
-          moved = std::max(moved, std::abs(row[k] - logits[i][k]));
+        choices[i].insert(argmax(row));
+        if (noise >= kNoiseSeeds) continue;
         changes.push_back(relative_error(std::vector<float>(row.begin(), row.end()), logits[i]));
         allowed[i] = std::max(allowed[i], 4 * changes.back());
       }
-      allowed_median = std::max(allowed_median, 2 * median(changes));
+      if (noise < kNoiseSeeds) allowed_median = std::max(allowed_median, 2 * median(changes));
     }
     // A value that rounds to the other side may do so at any position; most stay where they are.
     allowed.assign(allowed.size(), *std::max_element(allowed.begin(), allowed.end()));
@@ -91,13 +96,11 @@ struct Expected {
     EXPECT_LE(median(errors), allowed_median);
   }
 
-  // The same tokens after the first `prompt`, up to one that noise may put first as well: it moves
-  // two logits towards each other.
+  // The same tokens after the first `prompt`, up to one that the reference chooses with some noise.
   void expect_same_choices(std::span<const uint32_t> generated, size_t prompt) const {
     for (size_t i = 0; i < generated.size(); ++i) {
       if (generated[i] == tokens[prompt + i]) continue;
-      const std::vector<double>& row = logits[prompt + i - 1];
-      EXPECT_LE(row[tokens[prompt + i]] - row[generated[i]], 2 * moved) << "token " << i;
+      EXPECT_TRUE(choices[prompt + i - 1].contains(generated[i])) << "token " << i;
       return;
     }
   }
