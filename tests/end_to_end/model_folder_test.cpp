@@ -155,7 +155,7 @@ TEST_P(PackedFolder, computes_with_exactly_its_weights) {
   compiler::CompileReport report;
   const AlignedBytes file = compiled(folder.path(), &report);
   EXPECT_GT(report.emitted.quantization.lossless_rows, 0u);
-  FolderForward forward(spec, model.weights);
+  FolderForward forward(spec, model.weights, DType::f16);
   Random random(1);
   std::vector<uint32_t> tokens;
   for (uint32_t i = 0; i < 70; ++i)

@@ -123,13 +123,6 @@ class LlamaForward {
     }
   }
 
-  static Vector as_half(const Vector& x) {
-    Vector out;
-    for (const double v : x)
-      out.push_back(static_cast<double>(f16_to_f32(f32_to_f16(static_cast<float>(v)))));
-    return out;
-  }
-
   void attention(const std::string& at, uint32_t layer, Vector* x) {
     const Vector a = norm(at + "attn_norm", *x);
     Vector q = projected(at + "attn_q", a);
@@ -138,8 +131,8 @@ class LlamaForward {
     norm_heads(at + "attn_k_norm", &k);
     turn(layer, &q);
     turn(layer, &k);
-    keys_[layer].push_back(as_half(k));
-    values_[layer].push_back(as_half(projected(at + "attn_v", a)));
+    keys_[layer].push_back(rounded_to_f16(k));
+    values_[layer].push_back(rounded_to_f16(projected(at + "attn_v", a)));
     Vector out(q.size());
     for (uint32_t head = 0; head < spec_.heads; ++head)
       attend(q, layer, head, &out);

@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "tests/support/model_folder_writer.h"
+#include "tests/support/q4.h"
 
 namespace nbl::test {
 namespace {
@@ -19,8 +20,12 @@ double gelu(double x) {
 
 }  // namespace
 
-FolderForward::FolderForward(const FolderSpec& spec, FolderWeights weights)
-    : spec_(spec), weights_(std::move(weights)), keys_(spec.layers), values_(spec.layers) {}
+FolderForward::FolderForward(const FolderSpec& spec, FolderWeights weights, DType cache)
+    : spec_(spec),
+      weights_(std::move(weights)),
+      half_cache_(cache == DType::f16),
+      keys_(spec.layers),
+      values_(spec.layers) {}
 
 Vector FolderForward::times(const std::string& name, const Vector& x) const {
   const std::vector<float>& w = weights_.at(name);
@@ -101,8 +106,8 @@ Vector FolderForward::attention(const std::string& at, uint32_t layer, const Vec
   }
   turn(layer, &q);
   turn(layer, &k);
-  keys_[layer].push_back(k);
-  values_[layer].push_back(v);
+  keys_[layer].push_back(half_cache_ ? rounded_to_f16(k) : k);
+  values_[layer].push_back(half_cache_ ? rounded_to_f16(v) : v);
   const uint32_t window = spec_.windows.empty() ? 0 : spec_.windows[layer];
   const size_t first = window == 0 || position_ < window ? 0 : position_ - window + 1;
   const double usual = 1 / std::sqrt(static_cast<double>(d));

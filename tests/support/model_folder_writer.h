@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "rt/model/model.h"
 #include "tests/support/safetensors_writer.h"
 #include "tests/support/temp_folder.h"
 
@@ -64,11 +65,11 @@ struct FolderShape {
 };
 std::vector<FolderShape> folder_shapes(const FolderSpec& spec);
 
-// The model's steps in float64, as transformers has them: half-split rotation, grouped heads, no
-// rounding of keys and values.
+// The model's steps in float64, as transformers has them: half-split rotation, grouped heads. Keys
+// and values are rounded to `cache`, f32 (not at all) or f16.
 class FolderForward {
  public:
-  FolderForward(const FolderSpec& spec, FolderWeights weights);
+  FolderForward(const FolderSpec& spec, FolderWeights weights, DType cache = DType::f32);
   std::vector<double> step(uint32_t token);
 
  private:
@@ -84,6 +85,7 @@ class FolderForward {
 
   FolderSpec spec_;
   FolderWeights weights_;
+  bool half_cache_;
   uint32_t position_ = 0;
   std::vector<std::vector<Vector>> keys_, values_;
 };

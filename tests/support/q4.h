@@ -35,6 +35,12 @@ inline uint16_t f32_to_f16(float f) {
   return static_cast<uint16_t>(sign + ((25 - shift) << 10) + (mantissa - 1024));
 }
 
+inline std::vector<double> rounded_to_f16(std::vector<double> values) {
+  for (double& value : values)
+    value = static_cast<double>(f16_to_f32(f32_to_f16(static_cast<float>(value))));
+  return values;
+}
+
 // A random q4 or q8 matrix with its packed form.
 struct Q4Matrix {
   uint32_t rows, columns, group_size;
