@@ -94,9 +94,10 @@ std::vector<std::vector<double>> reference(const AlignedBytes& file, const Polic
 
 // As without a slide, and three more roundings of a key: an int8 entry is off by up to two steps of
 // its row instead of a half, an f16 one by two units of its last place. float32 adds what four
-// rotations are off.
+// rotations are off. The largest error of thousands of steps depends on the random model: over 30
+// of them it was 1.9e-3 with f16 and 4.9e-2 with int8.
 double tolerance_of(DType cache) {
-  return cache == DType::i8 ? 5e-2 : cache == DType::f16 ? 2e-3 : 1e-4;
+  return cache == DType::i8 ? 1e-1 : cache == DType::f16 ? 4e-3 : 1e-4;
 }
 
 class Slide : public testing::TestWithParam<Policy> {

