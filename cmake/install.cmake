@@ -11,7 +11,9 @@ set(libraries nibble nibble_vulkan_hosted nibble_vulkan_linked nibble_vulkan_lin
 install(TARGETS ${libraries} EXPORT nibble
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev INCLUDES DESTINATION ${include_folder})
 install(FILES ${PROJECT_SOURCE_DIR}/rt/nibble.h ${PROJECT_SOURCE_DIR}/rt/nibble.hpp
-  ${PROJECT_SOURCE_DIR}/rt/stop.h ${PROJECT_SOURCE_DIR}/rt/timings.h
+  ${PROJECT_SOURCE_DIR}/rt/config.h ${PROJECT_SOURCE_DIR}/rt/error.h
+  ${PROJECT_SOURCE_DIR}/rt/sampling.h ${PROJECT_SOURCE_DIR}/rt/state.h
+  ${PROJECT_SOURCE_DIR}/rt/stop.h ${PROJECT_SOURCE_DIR}/rt/text.h ${PROJECT_SOURCE_DIR}/rt/timings.h
   DESTINATION ${include_folder}/rt COMPONENT dev)
 # For the sources that nibblec compile --emit-kernels writes.
 foreach(header rt/kernels/variants.h rt/kernels/variants.def rt/kernels/caps.h rt/base/limits.h

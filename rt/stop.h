@@ -21,7 +21,7 @@
 #ifndef NBL_STOP_H
 #define NBL_STOP_H
 
-#include "rt/nibble.h"
+#include "rt/text.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -14,7 +14,7 @@
 #ifndef NBL_TIMINGS_H
 #define NBL_TIMINGS_H
 
-#include "rt/nibble.h"
+#include "rt/error.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -13,7 +13,7 @@ while read -r header; do
     bad=1
   fi
 done < <(find rt -name '*.h' -o -name '*.hpp' | sort)
-for header in rt/nibble.h rt/stop.h rt/timings.h; do
+for header in rt/{nibble,config,error,sampling,state,stop,text,timings}.h; do
   echo "#include \"$header\"" |
     "$cc" -x c -std=c99 -pedantic -fsyntax-only -Wall -Wextra -Werror -I. - ||
     { echo "$header is not plain C99"; bad=1; }
