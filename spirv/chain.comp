@@ -42,9 +42,10 @@ layout(set = 0, binding = 3) coherent buffer Values { float value[]; };
 layout(set = 0, binding = 3) coherent buffer Pairs { vec2 pairs[]; };
 layout(set = 0, binding = 3) coherent buffer Quads { vec4 quads[]; };
 layout(set = 0, binding = 4) readonly buffer Program { uint program[]; };
-layout(set = 0, binding = 5) coherent volatile buffer Sync { uint sync[]; };
-layout(set = 0, binding = 6) coherent volatile buffer Messages { uvec4 messages[]; };  // two each
-layout(set = 0, binding = 6) coherent volatile buffer Message { uvec2 message[]; };
+// glslc makes of volatile what coherent is as well; both would be said twice.
+layout(set = 0, binding = 5) volatile buffer Sync { uint sync[]; };
+layout(set = 0, binding = 6) volatile buffer Messages { uvec4 messages[]; };  // two each
+layout(set = 0, binding = 6) volatile buffer Message { uvec2 message[]; };
 layout(push_constant) uniform Push { ChainPush push; };
 
 const uint L = gl_WorkGroupSize.x;
