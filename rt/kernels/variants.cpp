@@ -5,18 +5,18 @@
 namespace nbl {
 
 constexpr Variant kVariants[kVariantCount] = {
-#define NBL_VARIANT(family_, how, source, needs_, flags)                          \
-  {.name = #family_ "_" #how,                                                     \
-   .word_bytes = 4 * spirv::facts_##family_##_##how.word_count,                   \
-   .needs = needs_,                                                               \
-   .crc32 = spirv::facts_##family_##_##how.crc32,                                 \
-   .family = Family::family_,                                                     \
-   .bindings = static_cast<uint8_t>(spirv::facts_##family_##_##how.bindings),     \
-   .images = static_cast<uint8_t>(spirv::facts_##family_##_##how.images),         \
-   .spec_count = static_cast<uint8_t>(spirv::facts_##family_##_##how.spec_count), \
-   .push_bytes = static_cast<uint8_t>(spirv::facts_##family_##_##how.push_bytes), \
-   .local_x = spirv::facts_##family_##_##how.local_x,                             \
-   .shared_bytes = spirv::facts_##family_##_##how.shared_bytes,                   \
+#define NBL_VARIANT(family_, how, source, needs_, flags)        \
+  {.name = #family_ "_" #how,                                   \
+   .word_bytes = 4 * spirv::facts_##family_##_##how.word_count, \
+   .needs = needs_,                                             \
+   .crc32 = spirv::facts_##family_##_##how.crc32,               \
+   .family = Family::family_,                                   \
+   .bindings = spirv::facts_##family_##_##how.bindings,         \
+   .images = spirv::facts_##family_##_##how.images,             \
+   .spec_count = spirv::facts_##family_##_##how.spec_count,     \
+   .push_bytes = spirv::facts_##family_##_##how.push_bytes,     \
+   .local_x = spirv::facts_##family_##_##how.local_x,           \
+   .shared_bytes = spirv::facts_##family_##_##how.shared_bytes, \
    .capabilities = spirv::facts_##family_##_##how.capabilities},
 #include "rt/kernels/variants.def"
 #undef NBL_VARIANT

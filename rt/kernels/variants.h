@@ -60,10 +60,11 @@ struct Variant {
   uint8_t images;      // mask of those that are sampled images; the others are storage buffers
   uint8_t spec_count;  // constant ids 0..spec_count-1
   uint8_t push_bytes;
-  uint32_t local_x;       // with the specialisation constants' defaults
-  uint32_t shared_bytes;  // with the specialisation constants' defaults
-  uint32_t capabilities;  // mask over the rows of spirv/capabilities.def
+  uint16_t local_x;       // with the specialisation constants' defaults
+  uint16_t shared_bytes;  // with the specialisation constants' defaults
+  uint16_t capabilities;  // mask over the rows of spirv/capabilities.def
 };
+static_assert(sizeof(Variant) <= 32 + sizeof(void*) - 8);  // there is one for each row
 
 // Index into kVariants of each row: VariantId::gemv_floor.
 enum class VariantId : uint16_t {
