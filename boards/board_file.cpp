@@ -26,6 +26,7 @@ constexpr Name<Feature> kFeatures[] = {{"subgroup_arithmetic", kSubgroupArithmet
                                        {"float16", kFloat16},
                                        {"integer_dot", kIntegerDot},
                                        {"cooperative_matrix", kCooperativeMatrix},
+                                       {"cooperative_matrix_khr", kCooperativeMatrixKhr},
                                        {"timestamps", kTimestamps},
                                        {"host_import", kHostImport},
                                        {"scalar_loads", kScalarLoads},
@@ -55,7 +56,10 @@ constexpr Name<uint32_t Caps::*> kLimits32[] = {
     {"import_align_bytes", &Caps::import_align_bytes},
     {"timestamp_bits", &Caps::timestamp_bits},
     {"max_image_dim", &Caps::max_image_dim},
-    {"image_rows", &Caps::image_rows}};
+    {"image_rows", &Caps::image_rows},
+    {"matrix_m", &Caps::matrix_m},
+    {"matrix_n", &Caps::matrix_n},
+    {"matrix_k", &Caps::matrix_k}};
 constexpr Name<uint64_t Caps::*> kLimits64[] = {
     {"max_storage_range_bytes", &Caps::max_storage_range_bytes},
     {"max_allocation_bytes", &Caps::max_allocation_bytes},
@@ -219,6 +223,12 @@ void parse_vulkan(Members vulkan, Caps* caps) {
   }
   if (((caps->features & kTimestamps) != 0) != (caps->timestamp_bits != 0)) {
     vulkan.fail("timestamp_bits", "and the feature timestamps go together");
+  }
+  if (((caps->features & kCooperativeMatrixKhr) != 0) !=
+      kernels_take_matrix(caps->matrix_m, caps->matrix_n, caps->matrix_k)) {
+    vulkan.fail("matrix_m",
+                "matrix_n and matrix_k (8 or 16, 8 or 16, 8 to 32) and the feature "
+                "cooperative_matrix_khr go together");
   }
   if (vulkan.has("max_grid")) {
     const json& grid = vulkan.at("max_grid");

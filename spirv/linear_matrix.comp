@@ -4,9 +4,11 @@
 //
 // Shapes  x [tokens, align_up(K, 32)], weight [N, K], out [tokens, align_up(N, 32)]
 // Layout  linear.glsl
-// A work-group computes BM rows of x against BN rows of weight in 16 x 16 x 16 matrices of a
-// subgroup of 32: products of f16, sums in f32. It has WM x WN subgroups a slice of k and WK
-// slices; a step takes 32 k a slice. The slices' sums are added in shared memory at the end.
+// A work-group computes BM rows of x against BN rows of weight in matrices of a subgroup: products of
+// f16, sums in f32. It has WM x WN subgroups a slice of k and WK slices; a step takes 32 k a slice.
+// The slices' sums are added in shared memory at the end. Matrices are M x K times K x N: 16 each with
+// subgroups of 32, or with -DANY_SHAPE what the device has (M and N 8 or 16, K 8, 16 or 32) and
+// subgroups of any size, all of them full.
 // x is rounded to f16 (and clamped to it) on its way into shared memory, an f32 scale and the
 // weight's exact small integers times their scale likewise. Inside eight k both go in the order 0 2 1 3 4 6 5 7, which
 // is what masks take out of a word of nibbles; a sum does not mind.
@@ -18,9 +20,20 @@
 #define SCALES_ID 0
 #include "linear.glsl"
 
-const uint kSubgroups = WM * WN * WK;
-const uint kLanes = 32u * kSubgroups;
+#ifdef ANY_SHAPE
+layout(local_size_x = 32 * WM * WN * WK, local_size_x_id = 1) in;
+layout(constant_id = 2) const uint M = 16;
+layout(constant_id = 3) const uint N = 16;
+layout(constant_id = 4) const uint K = 16;
+const uint kLanes = gl_WorkGroupSize.x;
+#else
 layout(local_size_x = 32 * WM * WN * WK) in;
+const uint M = 16u;
+const uint N = 16u;
+const uint K = 16u;
+const uint kLanes = 32u * WM * WN * WK;
+#endif
+#define SUM fcoopmatNV<32, gl_ScopeSubgroup, M, N>
 
 // A row of 32 halves and 16 bytes that keep rows in different banks.
 const uint kRow = 5u;
@@ -30,12 +43,12 @@ const uint kXAll = BM * 4u * WK;  // items of a step: eight k of a row of x
 const uint kWAll = BN * WK;       // eight k of four rows of weight
 const uint kXItems = (kXAll + kLanes - 1u) / kLanes;
 const uint kWItems = (kWAll + kLanes - 1u) / kLanes;
-const uint kMs = BM / WM / 16u;
-const uint kNs = BN / WN / 16u;
-// The strip of sums that all subgroups write at once: 16 rows of x of each.
+const uint kMs = BM / WM / M;
+const uint kNs = BN / WN / N;
+// The strip of sums that all subgroups write at once: M rows of x of each.
 const uint kStripRow = BN / 4u + 1u;
-const uint kStrip = 16u * WM * kStripRow;
-const uint kPool = max(kBuffer * STAGES, kStrip * WK);
+const uint kStrip = M * WM * kStripRow;
+const uint kPool = max(kBuffer * STAGES, 16u * WM * kStripRow * WK);  // M is at most 16
 
 shared uvec4 pool[kPool];
 
@@ -145,10 +158,10 @@ void main() {
   const uint slice = gl_SubgroupID / (WM * WN);
   const uint sub_m = gl_SubgroupID % (WM * WN) / WN;
   const uint sub_n = gl_SubgroupID % WN;
-  fcoopmatNV<32, gl_ScopeSubgroup, 16, 16> sum[kMs][kNs];
+  SUM sum[kMs][kNs];
   [[unroll]] for (uint m = 0u; m < kMs; ++m) {
     [[unroll]] for (uint n = 0u; n < kNs; ++n) {
-      sum[m][n] = fcoopmatNV<32, gl_ScopeSubgroup, 16, 16>(0.0);
+      sum[m][n] = SUM(0.0);
     }
   }
 
@@ -162,14 +175,14 @@ void main() {
     if (more) fetch((s + 1u) * WK);
     const uint x_at = base + slice * kSlice + sub_m * (BM / WM) * kRow;
     const uint w_at = base + slice * kSlice + (BM + sub_n * (BN / WN)) * kRow;
-    [[unroll]] for (uint k = 0u; k < 4u; k += 2u) {
-      fcoopmatNV<16, gl_ScopeSubgroup, 16, 16> b[kNs];
+    [[unroll]] for (uint k = 0u; k < 4u; k += K / 8u) {
+      fcoopmatNV<16, gl_ScopeSubgroup, K, N> b[kNs];
       [[unroll]] for (uint n = 0u; n < kNs; ++n) {
-        coopMatLoadNV(b[n], pool, w_at + n * 16u * kRow + k, kRow, true);
+        coopMatLoadNV(b[n], pool, w_at + n * N * kRow + k, kRow, true);
       }
       [[unroll]] for (uint m = 0u; m < kMs; ++m) {
-        fcoopmatNV<16, gl_ScopeSubgroup, 16, 16> a;
-        coopMatLoadNV(a, pool, x_at + m * 16u * kRow + k, kRow, false);
+        fcoopmatNV<16, gl_ScopeSubgroup, M, K> a;
+        coopMatLoadNV(a, pool, x_at + m * M * kRow + k, kRow, false);
         [[unroll]] for (uint n = 0u; n < kNs; ++n) sum[m][n] = coopMatMulAddNV(a, b[n], sum[m][n]);
       }
     }
@@ -180,15 +193,15 @@ void main() {
   }
 
   [[unroll]] for (uint m = 0u; m < kMs; ++m) {
-    const uint at = slice * kStrip + sub_m * 16u * kStripRow + sub_n * (BN / WN / 4u);
+    const uint at = slice * kStrip + sub_m * M * kStripRow + sub_n * (BN / WN / 4u);
     [[unroll]] for (uint n = 0u; n < kNs; ++n) {
-      coopMatStoreNV(sum[m][n], pool, at + n * 4u, kStripRow, false);
+      coopMatStoreNV(sum[m][n], pool, at + n * (N / 4u), kStripRow, false);
     }
     barrier();
-    for (uint item = gl_LocalInvocationIndex; item < 4u * WM * BN; item += kLanes) {
+    for (uint item = gl_LocalInvocationIndex; item < M / 4u * WM * BN; item += kLanes) {
       const uint row = item / (BN / 4u);
       const uint quad = item % (BN / 4u);
-      const uint t = first_token + row / 16u * (BM / WM) + m * 16u + row % 16u;
+      const uint t = first_token + row / M * (BM / WM) + m * M + row % M;
       vec4 total = uintBitsToFloat(pool[row * kStripRow + quad]);
       [[unroll]] for (uint i = 1u; i < WK; ++i) {
         total += uintBitsToFloat(pool[i * kStrip + row * kStripRow + quad]);

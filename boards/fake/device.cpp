@@ -15,9 +15,11 @@ constexpr struct {
     {VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, kHostImport},
     {VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, kIntegerDot},
     {VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME, kCooperativeMatrix},
+    {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, kCooperativeMatrixKhr},
+    {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, kCooperativeMatrixKhr},
     {VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, kFloat16},
     {VK_KHR_8BIT_STORAGE_EXTENSION_NAME, kStorage8},
-    {VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, kCooperativeMatrix},
+    {VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, kAnyCooperativeMatrix},
 };
 
 bool supports(const Driver& driver, std::string_view name) {
@@ -28,11 +30,15 @@ bool supports(const Driver& driver, std::string_view name) {
 // Features that a structure of the chain turns on.
 uint32_t enabled_by(const VkBaseInStructure* link) {
   const auto if_on = [](VkBool32 on, uint32_t feature) { return on != VK_FALSE ? feature : 0u; };
-  switch (link->sType) {
+  switch (static_cast<uint32_t>(link->sType)) {  // values that old headers lack
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV:
       return if_on(reinterpret_cast<const VkPhysicalDeviceCooperativeMatrixFeaturesNV*>(link)
                        ->cooperativeMatrix,
                    kCooperativeMatrix);
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR:
+      return if_on(reinterpret_cast<const VkPhysicalDeviceCooperativeMatrixFeaturesKHR*>(link)
+                       ->cooperativeMatrix,
+                   kCooperativeMatrixKhr);
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES:
       return if_on(
           reinterpret_cast<const VkPhysicalDeviceShaderFloat16Int8Features*>(link)->shaderFloat16,
@@ -52,6 +58,17 @@ uint32_t enabled_by(const VkBaseInStructure* link) {
     default:
       return kNoFeatures;
   }
+}
+
+// Whether pipelines may be given full subgroups of one size.
+bool pins_subgroups(const VkBaseInStructure* link) {
+  for (; link != nullptr; link = link->pNext) {
+    if (link->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES) continue;
+    const auto& control =
+        *reinterpret_cast<const VkPhysicalDeviceSubgroupSizeControlFeatures*>(link);
+    return control.subgroupSizeControl != VK_FALSE && control.computeFullSubgroups != VK_FALSE;
+  }
+  return false;
 }
 
 }  // namespace
@@ -77,6 +94,9 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateDevice(VkPhysicalDevice physical,
   for (auto* link = static_cast<const VkBaseInStructure*>(info->pNext); link != nullptr;
        link = link->pNext) {
     features |= enabled_by(link);
+  }
+  if (!pins_subgroups(static_cast<const VkBaseInStructure*>(info->pNext))) {
+    features &= ~uint32_t{kCooperativeMatrixKhr};
   }
   if ((features & ~driver.caps.features) != 0) return VK_ERROR_FEATURE_NOT_PRESENT;
   auto* const device =

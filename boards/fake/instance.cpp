@@ -15,9 +15,13 @@ std::vector<const char*> extensions_of(const Driver& driver) {
   if (driver.has(kIntegerDot)) names.push_back(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
   if (driver.caps.cores != 0) names.push_back(VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME);
   if (driver.has(kCooperativeMatrix)) names.push_back(VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME);
+  if (driver.has(kCooperativeMatrixKhr)) {
+    names.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+    names.push_back(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+  }
   if (old && driver.has(kFloat16)) names.push_back(VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
   if (old && driver.has(kStorage8)) names.push_back(VK_KHR_8BIT_STORAGE_EXTENSION_NAME);
-  if (old && driver.has(kCooperativeMatrix)) {
+  if (old && driver.has(kAnyCooperativeMatrix)) {
     names.push_back(VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
   }
   return names;
@@ -46,7 +50,7 @@ void fill_link(const Caps& caps, VkBaseOutStructure* link) {
   const auto yes = [&caps](uint32_t feature) -> VkBool32 {
     return (caps.features & feature) != 0 ? VK_TRUE : VK_FALSE;
   };
-  switch (link->sType) {
+  switch (static_cast<uint32_t>(link->sType)) {  // values that old headers lack
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES: {
       auto* const subgroup = as<VkPhysicalDeviceSubgroupProperties>(link);
       subgroup->subgroupSize = caps.subgroup_size;
@@ -91,8 +95,23 @@ void fill_link(const Caps& caps, VkBaseOutStructure* link) {
       break;
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES:
       as<VkPhysicalDeviceVulkanMemoryModelFeatures>(link)->vulkanMemoryModel =
-          yes(kCooperativeMatrix);
+          yes(kAnyCooperativeMatrix);
       break;
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR:
+      as<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(link)->cooperativeMatrix =
+          yes(kCooperativeMatrixKhr);
+      break;
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES: {
+      auto* const control = as<VkPhysicalDeviceSubgroupSizeControlFeatures>(link);
+      control->subgroupSizeControl = control->computeFullSubgroups = yes(kCooperativeMatrixKhr);
+      break;
+    }
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES: {
+      auto* const control = as<VkPhysicalDeviceSubgroupSizeControlProperties>(link);
+      control->minSubgroupSize = control->maxSubgroupSize = caps.subgroup_size;
+      control->requiredSubgroupSizeStages = VK_SHADER_STAGE_COMPUTE_BIT;
+      break;
+    }
     default:
       break;
   }
@@ -223,6 +242,22 @@ VKAPI_ATTR VkResult VKAPI_CALL GetPhysicalDeviceCooperativeMatrixPropertiesNV(
     shape->AType = shape->BType = VK_COMPONENT_TYPE_FLOAT16_NV;
     shape->CType = shape->DType = VK_COMPONENT_TYPE_FLOAT32_NV;
     shape->scope = VK_SCOPE_SUBGROUP_NV;
+  });
+}
+
+// A shape of another type comes first, as drivers have it that list many.
+VKAPI_ATTR VkResult VKAPI_CALL GetPhysicalDeviceCooperativeMatrixPropertiesKHR(
+    VkPhysicalDevice physical, uint32_t* count, VkCooperativeMatrixPropertiesKHR* out) {
+  const Driver& driver = driver_of(physical);
+  const uint32_t shapes = driver.has(kCooperativeMatrixKhr) ? 2 : 0;
+  return hand_out(shapes, count, out, [&](uint32_t i, VkCooperativeMatrixPropertiesKHR* shape) {
+    shape->MSize = driver.caps.matrix_m;
+    shape->NSize = driver.caps.matrix_n;
+    shape->KSize = i == 0 ? 2 * driver.caps.matrix_k : driver.caps.matrix_k;
+    shape->AType = shape->BType = VK_COMPONENT_TYPE_FLOAT16_KHR;
+    shape->CType = shape->ResultType =
+        i == 0 ? VK_COMPONENT_TYPE_FLOAT16_KHR : VK_COMPONENT_TYPE_FLOAT32_KHR;
+    shape->scope = VK_SCOPE_SUBGROUP_KHR;
   });
 }
 

@@ -44,7 +44,32 @@ void check_module(Driver& driver, const Device& device, const Shader& shader) {
   }
 }
 
-void check_pipeline(Driver& driver, const PipelineLayout& layout, const Pipeline& pipeline) {
+bool has_khr_matrices(const Shader& shader) {
+  for (size_t i = 0; i < std::size(kCapabilities); ++i) {
+    const bool used = (shader.facts.capability_mask >> i & 1u) != 0;
+    if (used && kCapabilities[i].needs == kCooperativeMatrixKhr) return true;
+  }
+  return false;
+}
+
+// VUID-VkPipelineShaderStageCreateInfo-module-08987: matrices of a subgroup want full subgroups.
+void check_subgroups(Driver& driver, const VkPipelineShaderStageCreateInfo& stage, uint32_t size) {
+  constexpr const char* kCall = "vkCreateComputePipelines";
+  const auto* const pinned =
+      static_cast<const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo*>(stage.pNext);
+  if ((stage.flags & VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT) == 0 ||
+      pinned == nullptr ||
+      pinned->sType != VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO) {
+    driver.complain(kCall, "cooperative matrices without full subgroups of one size");
+  } else if (pinned->requiredSubgroupSize != driver.caps.subgroup_size ||
+             size % driver.caps.subgroup_size != 0) {
+    driver.complain(kCall, "workgroups of " + std::to_string(size) + " in subgroups of " +
+                               std::to_string(pinned->requiredSubgroupSize));
+  }
+}
+
+void check_pipeline(Driver& driver, const PipelineLayout& layout, const Pipeline& pipeline,
+                    const VkPipelineShaderStageCreateInfo& stage) {
   constexpr const char* kCall = "vkCreateComputePipelines";
   const Shader& shader = *pipeline.shader;
   const uint32_t used = shader.reads | shader.writes;
@@ -72,6 +97,7 @@ void check_pipeline(Driver& driver, const PipelineLayout& layout, const Pipeline
                                " are more than the device's " +
                                std::to_string(driver.caps.max_invocations));
   }
+  if (has_khr_matrices(shader)) check_subgroups(driver, stage, size);
   if (shader.facts.shared_bytes > driver.caps.max_shared_bytes) {
     driver.complain(kCall, std::to_string(shader.facts.shared_bytes) +
                                " bytes of shared memory are more than the device's " +
@@ -231,7 +257,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateComputePipelines(VkDevice device, VkPipelin
   pipeline->types = layout->types;
   pipeline->push_bytes = layout->push_bytes;
   pipeline->spec = spec_of(driver, infos->stage.pSpecializationInfo);
-  check_pipeline(driver, *layout, *pipeline);
+  check_pipeline(driver, *layout, *pipeline, infos->stage);
   *out = handle_of<VkPipeline>(pipeline);
   return VK_SUCCESS;
 }

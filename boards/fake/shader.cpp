@@ -26,6 +26,8 @@ enum Op : uint32_t {
   kAtomicXor = 242,
   kCooperativeMatrixLoad = 5359,
   kCooperativeMatrixStore = 5360,
+  kCooperativeMatrixLoadKHR = 4457,
+  kCooperativeMatrixStoreKHR = 4458,
 };
 constexpr uint32_t kSpecId = 1;
 constexpr uint32_t kBuiltIn = 11;
@@ -65,11 +67,13 @@ class Scan {
       case kLoad:
       case kAtomicLoad:
       case kCooperativeMatrixLoad:
+      case kCooperativeMatrixLoadKHR:
         touch(o[2], true, false);
         break;
       case kStore:
       case kAtomicStore:
       case kCooperativeMatrixStore:
+      case kCooperativeMatrixStoreKHR:
         touch(o[0], false, true);
         break;
       default:

@@ -16,8 +16,8 @@ enum Feature : uint32_t {
   kStorage16 = 1u << 4,
   kStorage8 = 1u << 5,
   kFloat16 = 1u << 6,
-  kIntegerDot = 1u << 7,  // accelerated packed 4x8-bit dot product
-  kCooperativeMatrix = 1u << 8,
+  kIntegerDot = 1u << 7,         // accelerated packed 4x8-bit dot product
+  kCooperativeMatrix = 1u << 8,  // NV: 16 x 16 x 16, f16 factors and f32 sums, subgroups of 32
   kTimestamps = 1u << 9,
   kHostImport = 1u << 10,  // VK_EXT_external_memory_host
   // Not in Vulkan: lanes of a subgroup that read the same address cost one load, and lanes that
@@ -26,7 +26,9 @@ enum Feature : uint32_t {
   // Not in Vulkan: reading weights through the texture units is the fast path, or was asked for.
   // Sampled images themselves are in every device.
   kTextureWeights = 1u << 12,
+  kCooperativeMatrixKhr = 1u << 13,  // likewise, of the shape in Caps, subgroups of any size
 };
+inline constexpr uint32_t kAnyCooperativeMatrix = kCooperativeMatrix | kCooperativeMatrixKhr;
 
 enum class DeviceKind : uint8_t { other, integrated, discrete, virtual_gpu, cpu };
 
@@ -68,6 +70,10 @@ struct Caps {
   uint32_t import_align_bytes;  // minImportedHostPointerAlignment
   float timestamp_period_ns;
   uint32_t timestamp_bits;
+  // kCooperativeMatrixKhr: a matrix of m x k times one of k x n.
+  uint32_t matrix_m;
+  uint32_t matrix_n;
+  uint32_t matrix_k;
 
   uint32_t buffer_memory_bits;  // memory types that buffers may use; 0 = all
   uint32_t memory_type_count;
@@ -91,6 +97,11 @@ struct Caps {
   // (rt/kernels/chain.h) waits inside a dispatch for others of it.
   uint32_t cores;
 };
+
+// Shapes of cooperative matrices that the kernels can be specialised to.
+constexpr bool kernels_take_matrix(uint32_t m, uint32_t n, uint32_t k) {
+  return (m == 8 || m == 16) && (n == 8 || n == 16) && (k == 8 || k == 16 || k == 32);
+}
 
 // The floor: Vulkan 1.1 core minimums and nothing else (8 storage buffers, see docs/design.md).
 constexpr Caps floor_caps() {

@@ -100,12 +100,15 @@ struct Block {
   uint32_t groups;
 };
 
-// Cooperative matrices round operands to f16; blocks are f32 throughout. Largest first: what it
-// reads and decodes is reused most, but it leaves a device idle that has more cores than blocks.
-constexpr Block kMatrices[] = {{VariantId::gemm_matrix_large, 64, 128, 6},
-                               {VariantId::gemm_matrix, 64, 64, 3},
-                               {VariantId::gemm_matrix_small, 32, 64, 0}};
-constexpr Block kBlocks[] = {{VariantId::gemm_block_large, 128, 128, 3},
+// Of each kind the largest first: what it reads and decodes is reused most, but it leaves a device
+// idle that has more cores than blocks. Cooperative matrices round operands to f16; the last kind
+// is f32 throughout.
+constexpr Block kBlocks[] = {{VariantId::gemm_matrix_large, 64, 128, 6},
+                             {VariantId::gemm_matrix, 64, 64, 3},
+                             {VariantId::gemm_matrix_small, 32, 64, 0},
+                             {VariantId::gemm_matrix_khr, 64, 64, 3},
+                             {VariantId::gemm_matrix_khr_small, 32, 64, 0},
+                             {VariantId::gemm_block_large, 128, 128, 3},
                              {VariantId::gemm_block, 64, 64, 3},
                              {VariantId::gemm_block_small, 32, 64, 0}};
 
@@ -121,18 +124,26 @@ uint64_t groups_of(const Block& block, const LinearPush& push) {
   return uint64_t{div_up(push.tokens, block.tokens)} * div_up(push.quads * 4, block.rows);
 }
 
-bool fits_block(const Caps& caps, const Block& block) {
-  const Variant& variant = kVariants[static_cast<uint32_t>(block.variant)];
-  return fits(variant, caps, variant.local_x, 0);
+const Variant& variant_of(const Block& block) {
+  return kVariants[static_cast<uint32_t>(block.variant)];
 }
 
-// The first block that fits and keeps the device busy, else the last that fits; null where none
-// does.
-template <size_t count>
-const Block* choose_block(const Caps& caps, const Block (&blocks)[count], const LinearPush& push) {
+// Lanes of a work-group. Kernels of any shape keep their subgroups, which have 32 lanes by default.
+uint32_t local_of(const Caps& caps, const Variant& variant) {
+  const bool any_shape = (variant.needs & kCooperativeMatrixKhr) != 0;
+  return any_shape ? variant.local_x / 32 * caps.subgroup_size : variant.local_x;
+}
+
+// The first block that fits and keeps the device busy, else the last of its kind that fits; null
+// where none does. A small GPU would spill the sums of all but matrix units.
+const Block* first_block(const Caps& caps, const LinearPush& push) {
   const Block* chosen = nullptr;
-  for (const Block& block : blocks) {
-    if (!fits_block(caps, block)) continue;
+  for (const Block& block : kBlocks) {
+    const Variant& variant = variant_of(block);
+    const bool small = (variant.needs & kCooperativeMatrixKhr) != 0;
+    if (caps.lanes < kMinBlockLanes && !small) continue;
+    if (!fits(variant, caps, local_of(caps, variant), 0)) continue;
+    if (chosen != nullptr && variant_of(*chosen).needs != variant.needs) break;
     chosen = &block;
     if (groups_of(block, push) * 4 >= uint64_t{caps.lanes / kLanesOfCore} * block.groups) break;
   }
@@ -143,18 +154,21 @@ const Block* choose_block(const Caps& caps, const Block (&blocks)[count], const 
 const Block* choose_block(const Caps& caps, const LinearArgs& args, const LinearPush& push) {
   if (args.texture || args.eight_bits) return nullptr;  // blocks read nibbles in buffers
   if (one_row(args) || args.tokens < kMinBlockTokens) return nullptr;
-  if ((caps.features & kScalarLoads) != 0 || caps.lanes < kMinBlockLanes) return nullptr;
-  const Block* block = choose_block(caps, kMatrices, push);
-  if (block == nullptr) block = choose_block(caps, kBlocks, push);
+  if ((caps.features & kScalarLoads) != 0) return nullptr;
+  const Block* block = first_block(caps, push);
   if (block == nullptr || div_up(push.tokens, block->tokens) > caps.max_grid[2]) return nullptr;
   return block;
 }
 
 void call_block(const Caps& caps, const Block& block, const LinearArgs& args, KernelCall* call) {
   const LinearPush push = linear_push(args);
+  const Variant& variant = variant_of(block);
   call->variant = static_cast<uint16_t>(block.variant);
-  call->spec_count = 1;
-  call->spec[0] = format_of(args);
+  call->spec_count = variant.spec_count;
+  const uint32_t spec[] = {format_of(args), local_of(caps, variant), caps.matrix_m, caps.matrix_n,
+                           caps.matrix_k};
+  for (uint32_t i = 0; i < variant.spec_count; ++i)
+    call->spec[i] = spec[i];
   set_grid_folded(call, div_up(push.quads * 4, block.rows), caps.max_grid[0]);
   call->grid[2] = div_up(push.tokens, block.tokens);
   set_push(call, push);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "rt/kernels/variants.h"
+#include "rt/vk/matrix.h"
 #include "rt/vk/result.h"
 
 namespace nbl {
@@ -98,6 +99,10 @@ Status make_pipeline(const Device& device, const KernelCall& call, VkPipelineLay
   info.stage.module = module;
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &spec;
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup;
+  if ((variant.needs & kCooperativeMatrixKhr) != 0) {
+    pin_subgroup_size(device.caps, &subgroup, &info.stage);
+  }
   info.layout = layout;
   Pipeline& pipeline = out->pipelines[out->pipeline_count];
   pipeline = {call.variant, call.spec_count, {}, VK_NULL_HANDLE};

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "rt/base/checked.h"
+#include "rt/vk/matrix.h"
 #include "rt/vk/result.h"
 
 namespace nbl {
@@ -15,8 +16,6 @@ namespace {
 
 // More families than any device has; further ones are not looked at.
 constexpr uint32_t kMaxQueueFamilies = 32;
-// Shapes of cooperative matrices looked at; drivers list those of f16 first.
-constexpr uint32_t kMaxMatrixShapes = 12;
 // A tick that lasts longer than a second is a driver that says nonsense.
 constexpr float kMostPeriodNs = 1e9f;
 
@@ -26,8 +25,7 @@ struct Extensions {
   bool sm_builtins;
   bool float16_int8;
   bool storage8;
-  bool memory_model;
-  bool cooperative_matrix;
+  MatrixExtensions matrix;
 };
 
 DeviceKind kind_of(VkPhysicalDeviceType type) {
@@ -57,7 +55,7 @@ Status read_extensions(const Functions& functions, VkPhysicalDevice device, uint
   }
   out->float16_int8 = api_version >= VK_API_VERSION_1_2;
   out->storage8 = api_version >= VK_API_VERSION_1_2;
-  out->memory_model = api_version >= VK_API_VERSION_1_2;
+  out->matrix.memory_model = api_version >= VK_API_VERSION_1_2;
   for (const VkExtensionProperties& entry : scratch.first(count)) {
     const std::string_view name(entry.extensionName);
     if (name == VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME) out->integer_dot = true;
@@ -65,8 +63,12 @@ Status read_extensions(const Functions& functions, VkPhysicalDevice device, uint
     if (name == VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME) out->sm_builtins = true;
     if (name == VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME) out->float16_int8 = true;
     if (name == VK_KHR_8BIT_STORAGE_EXTENSION_NAME) out->storage8 = true;
-    if (name == VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME) out->memory_model = true;
-    if (name == VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME) out->cooperative_matrix = true;
+    if (name == VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME) out->matrix.memory_model = true;
+    if (name == VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME) out->matrix.nv = true;
+    if (name == VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) out->matrix.khr = true;
+    if (name == VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME) {
+      out->matrix.subgroup_size_control = true;
+    }
   }
   return {};
 }
@@ -181,41 +183,6 @@ NBL_OWN_FRAME void read_features(const Functions& functions, VkPhysicalDevice de
   if (!dot.shaderIntegerDotProduct) caps->features &= ~static_cast<uint32_t>(kIntegerDot);
 }
 
-// Whether subgroups of 32 multiply 16 x 16 x 16 matrices of f16 and add them up in f32, and the
-// memory model that the compiled modules then ask for is there.
-NBL_OWN_FRAME void read_cooperative_matrix(const Functions& functions, VkPhysicalDevice device,
-                                           const Extensions& extensions, Caps* caps) {
-  const auto query = functions.GetPhysicalDeviceCooperativeMatrixPropertiesNV;
-  if (!extensions.cooperative_matrix || !extensions.memory_model || query == nullptr) return;
-  VkPhysicalDeviceCooperativeMatrixFeaturesNV matrix{};
-  matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV;
-  VkPhysicalDeviceVulkanMemoryModelFeatures model{};
-  model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
-  model.pNext = &matrix;
-  VkPhysicalDeviceFeatures2 features{};
-  features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
-  features.pNext = &model;
-  functions.GetPhysicalDeviceFeatures2(device, &features);
-  if (!matrix.cooperativeMatrix || !model.vulkanMemoryModel) return;
-  if (caps->subgroup_size != 32 || (caps->features & kFloat16) == 0) return;
-
-  VkCooperativeMatrixPropertiesNV shapes[kMaxMatrixShapes] = {};
-  for (VkCooperativeMatrixPropertiesNV& shape : shapes) {
-    shape.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_NV;
-  }
-  uint32_t count = kMaxMatrixShapes;
-  const VkResult result = query(device, &count, shapes);
-  if (result != VK_SUCCESS && result != VK_INCOMPLETE) return;
-  for (uint32_t i = 0; i < count; ++i) {
-    const VkCooperativeMatrixPropertiesNV& s = shapes[i];
-    if (s.MSize == 16 && s.NSize == 16 && s.KSize == 16 && s.scope == VK_SCOPE_SUBGROUP_NV &&
-        s.AType == VK_COMPONENT_TYPE_FLOAT16_NV && s.BType == VK_COMPONENT_TYPE_FLOAT16_NV &&
-        s.CType == VK_COMPONENT_TYPE_FLOAT32_NV && s.DType == VK_COMPONENT_TYPE_FLOAT32_NV) {
-      caps->features |= kCooperativeMatrix;
-    }
-  }
-}
-
 NBL_OWN_FRAME void read_memory(const Functions& functions, VkPhysicalDevice device, Caps* caps) {
   VkPhysicalDeviceMemoryProperties memory;
   functions.GetPhysicalDeviceMemoryProperties(device, &memory);
@@ -315,7 +282,7 @@ Status fill_caps(const Functions& functions, VkPhysicalDevice device,
   *caps = {};
   read_properties(functions, device, extensions, caps);
   read_features(functions, device, extensions, caps);
-  read_cooperative_matrix(functions, device, extensions, caps);
+  read_matrices(functions, device, extensions.matrix, std::as_writable_bytes(scratch), caps);
   read_memory(functions, device, caps);
   caps->timestamp_bits = timestamp_bits;
   // Written so that a period that is no number is none.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "rt/base/limits.h"
+#include "rt/vk/matrix.h"
 #include "rt/vk/result.h"
 
 namespace nbl {
@@ -86,36 +87,7 @@ Status choose(Device* d, uint32_t index, std::span<VkExtensionProperties> scratc
   return fail(error, Code::no_device, 0, lacks == nullptr ? "a supported type" : lacks, count);
 }
 
-constexpr uint32_t kMaxExtensions = 5;
-
-// What the kernels of cooperative matrices use.
-struct MatrixFeatures {
-  VkPhysicalDeviceCooperativeMatrixFeaturesNV matrix;
-  VkPhysicalDeviceShaderFloat16Int8Features float16;
-  VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
-};
-
-// Chains the features to info and adds their extensions after the enabled ones. Returns how many.
-uint32_t add_matrix(const Caps& caps, MatrixFeatures* f, const char** extensions,
-                    VkDeviceCreateInfo* info) {
-  f->matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV;
-  f->matrix.cooperativeMatrix = VK_TRUE;
-  f->float16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
-  f->float16.pNext = &f->matrix;
-  f->float16.shaderFloat16 = VK_TRUE;
-  f->memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
-  f->memory_model.pNext = &f->float16;
-  f->memory_model.vulkanMemoryModel = VK_TRUE;
-  info->pNext = &f->memory_model;
-  uint32_t count = info->enabledExtensionCount;
-  extensions[count++] = VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME;
-  // Vulkan 1.2 took these into the core.
-  if (caps.api_version < VK_API_VERSION_1_2) {
-    extensions[count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
-    extensions[count++] = VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME;
-  }
-  return count - info->enabledExtensionCount;
-}
+constexpr uint32_t kMaxExtensions = 2 + kMostMatrixExtensions;
 
 Status make_device(Device* d, Error* error) {
   NBL_TRY(compute_queue_family(d->fn, d->physical, &d->queue_family, error));
@@ -126,7 +98,7 @@ Status make_device(Device* d, Error* error) {
   queue.queueCount = 1;
   queue.pQueuePriorities = &priority;
   const char* extensions[kMaxExtensions] = {};
-  MatrixFeatures matrix{};
+  MatrixFeatures matrix;
   VkDeviceCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
   info.queueCreateInfoCount = 1;
@@ -135,9 +107,7 @@ Status make_device(Device* d, Error* error) {
   if ((d->caps.features & kHostImport) != 0) {
     extensions[info.enabledExtensionCount++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
   }
-  if ((d->caps.features & kCooperativeMatrix) != 0) {
-    info.enabledExtensionCount += add_matrix(d->caps, &matrix, extensions, &info);
-  }
+  add_matrices(d->caps, &matrix, extensions, &info);
   VkPhysicalDeviceShaderIntegerDotProductFeatures dot{};
   if ((d->caps.features & kIntegerDot) != 0) {
     dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;

@@ -8,6 +8,7 @@
 #include <vulkan/vulkan_core.h>
 
 #include "rt/base/status.h"
+#include "rt/vk/khr_matrix.h"
 
 namespace nbl {
 

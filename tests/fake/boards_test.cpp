@@ -40,13 +40,21 @@ std::vector<NamedCaps> devices() {
   Caps matrices = chains;
   matrices.features |= kCooperativeMatrix;
   all.push_back({"cooperative matrices", matrices});
+  Caps khr = chains;  // of an integrated GPU
+  khr.kind = DeviceKind::integrated;
+  khr.cores = 0;
+  khr.features |= kCooperativeMatrixKhr;
+  khr.subgroup_size = 16;
+  khr.matrix_m = 8;
+  khr.matrix_n = khr.matrix_k = 16;
+  all.push_back({"cooperative matrices of any shape", khr});
   return all;
 }
 
 // What the runtime finds out about a device is what the board's facts are, so that a plan made for
 // a board is the device's.
 TEST(FakeBoards, say_of_themselves_what_their_caps_are) {
-  for (const Board& board : boards()) {
+  for (const NamedCaps& board : devices()) {
     const Caps& want = board.caps;
     fake::FakeVulkan vulkan(want);
     std::vector<std::byte> memory(1u << 20);
@@ -77,6 +85,9 @@ TEST(FakeBoards, say_of_themselves_what_their_caps_are) {
     EXPECT_EQ(got.memory_types[0].flags, want.memory_types[0].flags) << board.name;
     EXPECT_EQ(got.memory_heap_bytes[0], want.memory_heap_bytes[0]) << board.name;
     EXPECT_EQ(got.max_image_dim, want.max_image_dim) << board.name;
+    EXPECT_EQ(got.matrix_m, want.matrix_m) << board.name;
+    EXPECT_EQ(got.matrix_n, want.matrix_n) << board.name;
+    EXPECT_EQ(got.matrix_k, want.matrix_k) << board.name;
     close_device(&device);
     EXPECT_EQ(vulkan.complaints(), std::vector<std::string>{}) << board.name;
     EXPECT_EQ(vulkan.alive(), "") << board.name;

@@ -61,7 +61,7 @@ runtime=$(includes rt spirv/words | awk '
     } else if (rank(name) == 0) {
       say("it has no place in the order of rt")
     } else if (rank(name) > rank(file) && !(file == "rt/nibble.hpp" && name == "rt/nibble.h")) {
-      # The public headers are plain C; whoever fills its structs may read it.
+      # The public headers are plain C; whoever fills their structs may read them.
       if (name != "rt/nibble.h" || rank(file) < 9) say("points up")
     } else if (rank(file) == 8 && rank(name) == 6) {
       say("plan makes no Vulkan call")

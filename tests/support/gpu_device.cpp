@@ -8,6 +8,7 @@
 
 #include "rt/kernels/variants.h"
 #include "rt/vk/caps.h"
+#include "rt/vk/matrix.h"
 
 namespace nbl::test {
 namespace {
@@ -112,7 +113,7 @@ void Device::choose_device() {
   // Below these versions the features are extensions, which this harness does not enable.
   if (caps.api_version < VK_API_VERSION_1_3) caps.features &= ~uint32_t{kIntegerDot};
   if (caps.api_version < VK_API_VERSION_1_2) {
-    caps.features &= ~uint32_t{kStorage8 | kFloat16 | kCooperativeMatrix};
+    caps.features &= ~uint32_t{kStorage8 | kFloat16 | kAnyCooperativeMatrix};
   }
 }
 
@@ -135,13 +136,8 @@ void Device::create_device() {
   auto storage16 = chained<VkPhysicalDevice16BitStorageFeatures>(
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES);
   storage16.storageBuffer16BitAccess = VK_TRUE;
-  auto matrix = chained<VkPhysicalDeviceCooperativeMatrixFeaturesNV>(
-      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV);
-  matrix.cooperativeMatrix = VK_TRUE;
-  auto memory_model = chained<VkPhysicalDeviceVulkanMemoryModelFeatures>(
-      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES);
-  memory_model.vulkanMemoryModel = VK_TRUE;
-  const char* matrix_extension = VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME;
+  MatrixFeatures matrices;
+  const char* extensions[kMostMatrixExtensions] = {};
   const float priority = 1;
   auto queues = chained<VkDeviceQueueCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO);
   queues.queueFamilyIndex = family;
@@ -160,12 +156,10 @@ void Device::create_device() {
   };
   chain(integer_dot, &dot);
   enable(kStorage8, &storage8);
-  enable(kFloat16, &float16);
+  add_matrices(caps, &matrices, extensions, &info);  // with float16
+  if ((caps.features & kAnyCooperativeMatrix) == 0) enable(kFloat16, &float16);
   enable(kStorage16, &storage16);
-  enable(kCooperativeMatrix, &matrix);
-  enable(kCooperativeMatrix, &memory_model);
-  info.enabledExtensionCount = (caps.features & kCooperativeMatrix) != 0 ? 1 : 0;
-  info.ppEnabledExtensionNames = &matrix_extension;
+  info.ppEnabledExtensionNames = extensions;
   check(vk.CreateDevice(physical_, &info, nullptr, &device), "vkCreateDevice");
   Error error;
   check(load_device(device, &vk, &error), error);
@@ -218,6 +212,10 @@ Pipeline Device::create_pipeline(const KernelCall& call) {
   info.stage.module = shader;
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &spec;
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup;
+  if ((variant.needs & kCooperativeMatrixKhr) != 0) {
+    pin_subgroup_size(caps, &subgroup, &info.stage);
+  }
   info.layout = out.layout;
   const VkResult made =
       vk.CreateComputePipelines(device, nullptr, 1, &info, nullptr, &out.pipeline);
