@@ -194,8 +194,9 @@ TEST_P(AttentionModes, have_the_logits_of_their_file) {
       if (!fuse && flags != 0) continue;
       // With room for all, or with a context that is cut to what is needed.
       const uint32_t context = flags == NBL_FLAG_FLOOR_KERNELS ? 0 : 81;
-      TestEngine engine(file.span(),
-                        {.flags = flags, .context = context, .logits = NBL_LOGITS_ALL});
+      TestEngine engine(
+          file.span(),
+          {.flags = flags | NBL_FLAG_FLOAT32, .context = context, .logits = NBL_LOGITS_ALL});
       expect_close(replay(&engine, tokens, steps), expected, tolerance_of(mode.cache));
     }
   }

@@ -17,7 +17,8 @@ using compiler::kAbsent;
 constexpr double kTolerance = 1e-3;
 constexpr uint32_t kContext = 70;
 constexpr uint32_t kTokens = 41;
-constexpr uint32_t kFlags[] = {0, NBL_FLAG_FLOOR_KERNELS, NBL_FLAG_GPU_KERNELS};
+constexpr uint32_t kFlags[] = {NBL_FLAG_FLOAT32, NBL_FLAG_FLOOR_KERNELS,
+                               NBL_FLAG_FLOAT32 | NBL_FLAG_GPU_KERNELS};
 
 std::vector<uint32_t> some_tokens(uint32_t vocab, uint32_t count) {
   Random random(count);

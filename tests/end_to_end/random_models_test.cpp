@@ -161,7 +161,8 @@ TEST_P(RandomModel, has_the_logits_of_its_file) {
   Interpreter reference(model.fused.span());
   const std::vector<std::vector<double>> expected = reference.evaluate(tokens);
   for (const uint32_t flags : {0u, uint32_t{NBL_FLAG_GPU_KERNELS}}) {
-    TestEngine engine(model.fused.span(), {.flags = flags, .logits = NBL_LOGITS_ALL});
+    TestEngine engine(model.fused.span(),
+                      {.flags = flags | NBL_FLAG_FLOAT32, .logits = NBL_LOGITS_ALL});
     std::vector<std::vector<float>> rows = engine.logits_of(std::span(tokens).first(kPrefill), 32);
     for (const auto& row : engine.logits_of(std::span(tokens).subspan(kPrefill), 1))
       rows.push_back(row);

@@ -17,7 +17,8 @@ namespace nbl::test {
 namespace {
 
 constexpr uint32_t kVocab = 97;
-constexpr uint32_t kFlags[] = {0, NBL_FLAG_GPU_KERNELS, NBL_FLAG_FLOOR_KERNELS, NBL_FLAG_CHAIN};
+constexpr uint32_t kFlags[] = {NBL_FLAG_FLOAT32, NBL_FLAG_FLOAT32 | NBL_FLAG_GPU_KERNELS,
+                               NBL_FLAG_FLOOR_KERNELS, NBL_FLAG_FLOAT32 | NBL_FLAG_CHAIN};
 
 struct Policy {
   const char* name;

@@ -79,8 +79,9 @@ struct Kernels {
 void PrintTo(const Kernels& kernels, std::ostream* out) {
   *out << kernels.name;
 }
-constexpr Kernels kKernels[] = {
-    {"default", 0}, {"floor", NBL_FLAG_FLOOR_KERNELS}, {"gpu", NBL_FLAG_GPU_KERNELS}};
+constexpr Kernels kKernels[] = {{"default", NBL_FLAG_FLOAT32},
+                                {"floor", NBL_FLAG_FLOOR_KERNELS},
+                                {"gpu", NBL_FLAG_GPU_KERNELS | NBL_FLAG_FLOAT32}};
 
 using Case = std::tuple<Kernels, bool>;  // kernels, fused
 
