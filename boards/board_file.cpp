@@ -224,11 +224,13 @@ void parse_vulkan(Members vulkan, Caps* caps) {
   if (((caps->features & kTimestamps) != 0) != (caps->timestamp_bits != 0)) {
     vulkan.fail("timestamp_bits", "and the feature timestamps go together");
   }
-  if (((caps->features & kCooperativeMatrixKhr) != 0) !=
-      kernels_take_matrix(caps->matrix_m, caps->matrix_n, caps->matrix_k)) {
-    vulkan.fail("matrix_m",
-                "matrix_n and matrix_k (8 or 16, 8 or 16, 8 to 32) and the feature "
-                "cooperative_matrix_khr go together");
+  const uint32_t m = caps->matrix_m, n = caps->matrix_n, k = caps->matrix_k;
+  if ((caps->features & kCooperativeMatrixKhr) == 0) {
+    if ((m | n | k) != 0) vulkan.fail("matrix_m", "is for the feature cooperative_matrix_khr");
+  } else if (!kernels_take_matrix(m, n, k)) {
+    vulkan.fail("matrix_m", "with matrix_n and matrix_k is " + std::to_string(m) + " x " +
+                                std::to_string(n) + " x " + std::to_string(k) +
+                                "; cooperative_matrix_khr is 8 or 16, 8 or 16, and 8, 16 or 32");
   }
   if (vulkan.has("max_grid")) {
     const json& grid = vulkan.at("max_grid");
