@@ -71,6 +71,17 @@ bool pins_subgroups(const VkBaseInStructure* link) {
   return false;
 }
 
+// VUID-RuntimeSpirv-vulkanMemoryModel-06265: atomics are of the device's scope, whatever they are
+// of.
+bool lacks_device_scope(const VkBaseInStructure* link) {
+  for (; link != nullptr; link = link->pNext) {
+    if (link->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES) continue;
+    const auto& model = *reinterpret_cast<const VkPhysicalDeviceVulkanMemoryModelFeatures*>(link);
+    return model.vulkanMemoryModel != VK_FALSE && model.vulkanMemoryModelDeviceScope == VK_FALSE;
+  }
+  return false;
+}
+
 }  // namespace
 
 VKAPI_ATTR VkResult VKAPI_CALL CreateDevice(VkPhysicalDevice physical,
@@ -94,6 +105,9 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateDevice(VkPhysicalDevice physical,
   for (auto* link = static_cast<const VkBaseInStructure*>(info->pNext); link != nullptr;
        link = link->pNext) {
     features |= enabled_by(link);
+  }
+  if (lacks_device_scope(static_cast<const VkBaseInStructure*>(info->pNext))) {
+    driver.complain("vkCreateDevice", "the memory model without its device scope");
   }
   if (!pins_subgroups(static_cast<const VkBaseInStructure*>(info->pNext))) {
     features &= ~uint32_t{kCooperativeMatrixKhr};

@@ -93,10 +93,11 @@ void fill_link(const Caps& caps, VkBaseOutStructure* link) {
       as<VkPhysicalDeviceCooperativeMatrixFeaturesNV>(link)->cooperativeMatrix =
           yes(kCooperativeMatrix);
       break;
-    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES:
-      as<VkPhysicalDeviceVulkanMemoryModelFeatures>(link)->vulkanMemoryModel =
-          yes(kAnyCooperativeMatrix);
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES: {
+      auto* const model = as<VkPhysicalDeviceVulkanMemoryModelFeatures>(link);
+      model->vulkanMemoryModel = model->vulkanMemoryModelDeviceScope = yes(kAnyCooperativeMatrix);
       break;
+    }
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR:
       as<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(link)->cooperativeMatrix =
           yes(kCooperativeMatrixKhr);

@@ -101,7 +101,8 @@ const void* link_all(const MatrixExtensions& which, MatrixFeatures* f, const voi
 NBL_OWN_FRAME void read_matrices(const Functions& functions, VkPhysicalDevice device,
                                  const MatrixExtensions& extensions, std::span<std::byte> scratch,
                                  Caps* caps) {
-  // The memory model is what the compiled modules ask for; factors are f16.
+  // The memory model is what the compiled modules ask for; factors are f16. With it on, atomics of
+  // the other kernels, whose scope is the device, want that feature too.
   if (!extensions.memory_model || (caps->features & kFloat16) == 0) return;
   MatrixExtensions known = extensions;
   known.khr = known.khr && known.subgroup_size_control;
@@ -110,7 +111,7 @@ NBL_OWN_FRAME void read_matrices(const Functions& functions, VkPhysicalDevice de
   features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
   features.pNext = const_cast<void*>(link_all(known, &f, nullptr));
   functions.GetPhysicalDeviceFeatures2(device, &features);
-  if (!f.memory_model.vulkanMemoryModel) return;
+  if (!f.memory_model.vulkanMemoryModel || !f.memory_model.vulkanMemoryModelDeviceScope) return;
   if (f.nv.cooperativeMatrix) read_shapes_nv(functions, device, scratch, caps);
   if ((caps->features & kCooperativeMatrix) != 0) return;
   if (f.khr.cooperativeMatrix && f.subgroup_size.subgroupSizeControl &&
@@ -128,7 +129,8 @@ void add_matrices(const Caps& caps, MatrixFeatures* f, const char** extensions,
   if (!which.nv && !which.khr) return;
   *f = {};
   f->nv.cooperativeMatrix = f->khr.cooperativeMatrix = VK_TRUE;
-  f->float16.shaderFloat16 = f->memory_model.vulkanMemoryModel = VK_TRUE;
+  f->float16.shaderFloat16 = VK_TRUE;
+  f->memory_model.vulkanMemoryModel = f->memory_model.vulkanMemoryModelDeviceScope = VK_TRUE;
   f->subgroup_size.subgroupSizeControl = f->subgroup_size.computeFullSubgroups = VK_TRUE;
   info->pNext = link_all(which, f, info->pNext);
   link(&f->float16, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, &info->pNext);
