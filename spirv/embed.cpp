@@ -3,7 +3,7 @@
 //   spirv_embed update|check <repository> <scratch folder> <glslc> <spirv-val, or none>
 //
 // Outputs  spirv/words/<family>_<how>.cpp  the words
-//          spirv/words/tools/<name>.cpp    those of the tools' own shaders, outside of the library
+//          spirv/words/tools/<name>.cpp    those outside of the library: of tools and tests
 //          spirv/facts.def                 one NBL_FACTS row a variant, for C++
 //          spirv/spirv.lock                the same for people
 // `check` writes nothing and fails where an output differs from what it would write. A row that
@@ -37,8 +37,11 @@ struct Row {
   std::string name() const { return family + "_" + how; }
 };
 
-// Sources in spirv/ without .comp.
-constexpr const char* kToolShaders[] = {"fma_peak"};
+// Shaders that are in no library: of the tools, and kernels that stand in for others in tests.
+const Row kOtherShaders[] = {
+    {"fma_peak", "words", "fma_peak", "", ""},
+    {"matrix_emulated", "words", "linear_matrix", "",
+     "-DBM=32 -DBN=64 -DWM=1 -DWN=2 -DWK=4 -DSTAGES=1 -DANY_SHAPE -DEMULATED"}};
 
 struct Options {
   bool check;
@@ -223,11 +226,10 @@ bool run(const Options& options) {
       good = false;
     }
   }
-  for (const char* const name : kToolShaders) {
-    const Row row{name, "words", name, "", ""};
-    const fs::path path = options.root / "spirv/words/tools" / (std::string(name) + ".cpp");
+  for (const Row& row : kOtherShaders) {
+    const fs::path path = options.root / "spirv/words/tools" / (row.family + ".cpp");
     const std::vector<uint32_t> words = compile(options, row);
-    const std::string count = std::string("const uint32_t ") + name + "_word_count";
+    const std::string count = "const uint32_t " + row.family + "_word_count";
     good = put(options, path,
                words_file(row, words) + "\nnamespace nbl::spirv {\nextern " + count + ";\n" +
                    count + text(" = %zu;\n}  // namespace nbl::spirv\n", words.size())) &&

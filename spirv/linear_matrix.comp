@@ -15,7 +15,9 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
+#ifndef EMULATED
 #extension GL_NV_cooperative_matrix : require
+#endif
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #define SCALES_ID 0
 #include "linear.glsl"
@@ -33,7 +35,6 @@ const uint N = 16u;
 const uint K = 16u;
 const uint kLanes = 32u * WM * WN * WK;
 #endif
-#define SUM fcoopmatNV<32, gl_ScopeSubgroup, M, N>
 
 // A row of 32 halves and 16 bytes that keep rows in different banks.
 const uint kRow = 5u;
@@ -51,6 +52,11 @@ const uint kStrip = M * WM * kStripRow;
 const uint kPool = max(kBuffer * STAGES, 16u * WM * kStripRow * WK);  // M is at most 16
 
 shared uvec4 pool[kPool];
+#ifdef EMULATED
+#include "matrix_emulated.glsl"
+#else
+#include "matrix_nv.glsl"
+#endif
 
 uint pack_clamped(float a, float b) {
   return packFloat2x16(clamp(f16vec2(a, b), f16vec2(-65504.0), f16vec2(65504.0)));
@@ -161,7 +167,7 @@ void main() {
   SUM sum[kMs][kNs];
   [[unroll]] for (uint m = 0u; m < kMs; ++m) {
     [[unroll]] for (uint n = 0u; n < kNs; ++n) {
-      sum[m][n] = SUM(0.0);
+      set_zero(sum[m][n]);
     }
   }
 
@@ -176,14 +182,14 @@ void main() {
     const uint x_at = base + slice * kSlice + sub_m * (BM / WM) * kRow;
     const uint w_at = base + slice * kSlice + (BM + sub_n * (BN / WN)) * kRow;
     [[unroll]] for (uint k = 0u; k < 4u; k += K / 8u) {
-      fcoopmatNV<16, gl_ScopeSubgroup, K, N> b[kNs];
+      RIGHT b[kNs];
       [[unroll]] for (uint n = 0u; n < kNs; ++n) {
-        coopMatLoadNV(b[n], pool, w_at + n * N * kRow + k, kRow, true);
+        load_right(b[n], w_at + n * N * kRow + k, kRow);
       }
       [[unroll]] for (uint m = 0u; m < kMs; ++m) {
-        fcoopmatNV<16, gl_ScopeSubgroup, M, K> a;
-        coopMatLoadNV(a, pool, x_at + m * M * kRow + k, kRow, false);
-        [[unroll]] for (uint n = 0u; n < kNs; ++n) sum[m][n] = coopMatMulAddNV(a, b[n], sum[m][n]);
+        LEFT a;
+        load_left(a, x_at + m * M * kRow + k, kRow);
+        [[unroll]] for (uint n = 0u; n < kNs; ++n) multiply_add(a, b[n], sum[m][n]);
       }
     }
     if (STAGES == 1) barrier();
@@ -195,7 +201,7 @@ void main() {
   [[unroll]] for (uint m = 0u; m < kMs; ++m) {
     const uint at = slice * kStrip + sub_m * M * kStripRow + sub_n * (BN / WN / 4u);
     [[unroll]] for (uint n = 0u; n < kNs; ++n) {
-      coopMatStoreNV(sum[m][n], pool, at + n * (N / 4u), kStripRow, false);
+      store_sum(sum[m][n], at + n * (N / 4u), kStripRow);
     }
     barrier();
     for (uint item = gl_LocalInvocationIndex; item < M / 4u * WM * BN; item += kLanes) {

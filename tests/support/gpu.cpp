@@ -318,6 +318,11 @@ Caps Gpu::floor_of_caps() const {
   return caps;
 }
 
+void Gpu::stand_in(uint16_t variant, std::span<const uint32_t> words) {
+  state_->device_.stand_ins.erase(variant);
+  if (!words.empty()) state_->device_.stand_ins[variant] = words;
+}
+
 std::string Gpu::run(const KernelCall& call, std::span<const Binding> given, uint32_t repeat) {
   try {
     const Variant& variant = kVariants[call.variant];

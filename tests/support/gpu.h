@@ -69,6 +69,11 @@ class Gpu {
     return run(call, std::span(bindings.begin(), bindings.size()), repeat);
   }
 
+  // From now on other words run where a call names this variant: kernels that do the same on a
+  // device that lacks what the variant needs. They have its bindings and constants. No words: its
+  // own again, but for pipelines that there are.
+  void stand_in(uint16_t variant, std::span<const uint32_t> words);
+
   // NIBBLE_VALIDATION=gpu.
   bool has_assisted_checks() const;
 

@@ -197,8 +197,10 @@ Pipeline Device::create_pipeline(const KernelCall& call) {
   layout.pPushConstantRanges = &range;
   check(vk.CreatePipelineLayout(device, &layout, nullptr, &out.layout), "pipeline layout");
   auto module = chained<VkShaderModuleCreateInfo>(VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO);
-  module.codeSize = variant.word_bytes;
-  module.pCode = kVariantWords[call.variant];
+  const auto found = stand_ins.find(call.variant);
+  const bool other = found != stand_ins.end();
+  module.codeSize = other ? found->second.size_bytes() : variant.word_bytes;
+  module.pCode = other ? found->second.data() : kVariantWords[call.variant];
   VkShaderModule shader = nullptr;
   check(vk.CreateShaderModule(device, &module, nullptr, &shader), "vkCreateShaderModule");
   std::vector<VkSpecializationMapEntry> entries;
@@ -213,7 +215,7 @@ Pipeline Device::create_pipeline(const KernelCall& call) {
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &spec;
   VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup;
-  if ((variant.needs & kCooperativeMatrixKhr) != 0) {
+  if ((variant.needs & kCooperativeMatrixKhr) != 0 && !other) {
     pin_subgroup_size(caps, &subgroup, &info.stage);
   }
   info.layout = out.layout;

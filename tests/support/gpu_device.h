@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -51,6 +52,7 @@ class Device {
   bool integer_dot = false;           // kernels of kIntegerDot run, accelerated or not
   bool gpu_assisted = false;          // the validation layer checks accesses of kernels
   std::vector<std::string> messages;  // of the validation layer
+  std::map<uint16_t, std::span<const uint32_t>> stand_ins;  // words by variant
 
  private:
   void create_instance();
