@@ -4,6 +4,7 @@
 
 #include <vulkan/vulkan_core.h>
 
+// NOLINTBEGIN(readability-identifier-naming)
 #ifndef VK_KHR_cooperative_matrix
 #define VK_KHR_cooperative_matrix 1
 #define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME "VK_KHR_cooperative_matrix"
@@ -43,3 +44,4 @@ struct VkPhysicalDeviceCooperativeMatrixFeaturesKHR {
 using PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR =
     VkResult(VKAPI_PTR*)(VkPhysicalDevice, uint32_t*, VkCooperativeMatrixPropertiesKHR*);
 #endif
+// NOLINTEND(readability-identifier-naming)
