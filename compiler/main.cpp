@@ -51,11 +51,13 @@ const char* const kExamples =
     "  nibblec perplexity stories260K.bin --tokenizer tok512.bin --text story.txt\n"
     "      What 4-bit weights cost in accuracy.\n";
 
-const std::map<std::string, Activations> kActivations = {{"f32", Activations::f32},
-                                                         {"int8", Activations::int8}};
+std::map<std::string, Activations> activations_by_name() {
+  return {{"f32", Activations::f32}, {"int8", Activations::int8}};
+}
 
-const std::map<std::string, Quantizer> kQuantizers = {{"search", Quantizer::search},
-                                                      {"rtn", Quantizer::rtn}};
+std::map<std::string, Quantizer> quantizers_by_name() {
+  return {{"search", Quantizer::search}, {"rtn", Quantizer::rtn}};
+}
 
 void add_activations(CLI::App* app, Activations* activations) {
   app->add_option(
@@ -64,7 +66,7 @@ void add_activations(CLI::App* app, Activations* activations) {
          "each row of them rounded to 255 steps first, with a scale and a zero point found "
          "on the device (8da4w); for GPUs with a packed dot product, at a small cost in "
          "accuracy that 'nibblec perplexity --activations int8' measures")
-      ->transform(CLI::Transformer(kActivations, CLI::ignore_case))
+      ->transform(CLI::Transformer(activations_by_name(), CLI::ignore_case))
       ->option_text("f32|int8 [f32]");
 }
 
@@ -101,7 +103,7 @@ void add_quantizer(CLI::App* app, Quantizer* quantizer, std::filesystem::path* c
   app->add_option("--quantizer", *quantizer,
                   "How the scale of a group is found. search: the one of several that leaves the "
                   "least error. rtn: the one that just holds the largest weight")
-      ->transform(CLI::Transformer(kQuantizers, CLI::ignore_case))
+      ->transform(CLI::Transformer(quantizers_by_name(), CLI::ignore_case))
       ->option_text("search|rtn [search]");
   app->add_option("--calibrate", *calibrate,
                   "Text to run through the network first: an error in a weight then counts as "
@@ -125,11 +127,12 @@ std::string pass_list() {
   return text;
 }
 
-const std::map<std::string, EmbeddingLayout> kEmbeddingLayouts = {
-    {"auto", EmbeddingLayout::automatic},
-    {"linear", EmbeddingLayout::linear},
-    {"embedding", EmbeddingLayout::embedding},
-    {"tiled", EmbeddingLayout::tiled}};
+std::map<std::string, EmbeddingLayout> embedding_layouts_by_name() {
+  return {{"auto", EmbeddingLayout::automatic},
+          {"linear", EmbeddingLayout::linear},
+          {"embedding", EmbeddingLayout::embedding},
+          {"tiled", EmbeddingLayout::tiled}};
+}
 
 std::string wrong_group_size(const std::string& text) {
   uint32_t size = 0;
@@ -221,12 +224,12 @@ void add_compile(CLI::App* app, CompileOptions* options, CompileTarget* target, 
   app->add_option_function<std::string>(
          "--embedding-layout",
          [options](const std::string& name) {
-           options->passes.embedding_layout = kEmbeddingLayouts.at(name);
+           options->passes.embedding_layout = embedding_layouts_by_name().at(name);
          },
          "How the table of an embedding lies: auto (in tiles where a linear has the same nibbles, "
          "else in rows), linear or embedding (rows, the even column in the low or the high nibble "
          "of a byte), tiled")
-      ->check(CLI::IsMember(kEmbeddingLayouts))
+      ->check(CLI::IsMember(embedding_layouts_by_name()))
       ->type_name("NAME");
   app->add_option("--cache", options->cache,
                   "Numbers that keys and values are kept in: f16, f32 or i8 (half the memory of "
