@@ -67,6 +67,7 @@ void add_activations(CLI::App* app, Activations* activations) {
          "on the device (8da4w); for GPUs with a packed dot product, at a small cost in "
          "accuracy that 'nibblec perplexity --activations int8' measures")
       ->transform(CLI::Transformer(activations_by_name(), CLI::ignore_case))
+      ->transform(CLI::IsMember({"f32", "int8"}, CLI::ignore_case))  // runs before the other
       ->option_text("f32|int8 [f32]");
 }
 
@@ -104,6 +105,7 @@ void add_quantizer(CLI::App* app, Quantizer* quantizer, std::filesystem::path* c
                   "How the scale of a group is found. search: the one of several that leaves the "
                   "least error. rtn: the one that just holds the largest weight")
       ->transform(CLI::Transformer(quantizers_by_name(), CLI::ignore_case))
+      ->transform(CLI::IsMember({"search", "rtn"}, CLI::ignore_case))
       ->option_text("search|rtn [search]");
   app->add_option("--calibrate", *calibrate,
                   "Text to run through the network first: an error in a weight then counts as "
@@ -234,12 +236,12 @@ void add_compile(CLI::App* app, CompileOptions* options, CompileTarget* target, 
   app->add_option("--cache", options->cache,
                   "Numbers that keys and values are kept in: f16, f32 or i8 (half the memory of "
                   "f16, a little less accurate)")
-      ->transform(CLI::CheckedTransformer(
+      ->transform(CLI::Transformer(
           std::map<std::string, nbl::DType>{
               {"f16", nbl::DType::f16}, {"f32", nbl::DType::f32}, {"i8", nbl::DType::i8}},
           CLI::ignore_case))
-      ->type_name("TYPE")
-      ->default_str("f16");
+      ->transform(CLI::IsMember({"f16", "f32", "i8"}, CLI::ignore_case))
+      ->option_text("f16|f32|i8 [f16]");
   app->add_option_function<std::string>(
          "--inputs", [options](const std::string& text) { read_inputs(text, options); },
          "Which inputs of an exported program the token ids and the position are, where it does "

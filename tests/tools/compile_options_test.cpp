@@ -55,7 +55,9 @@ TEST(CompileOptions, that_make_no_sense_are_refused_in_one_sentence) {
       {{"--keep", "blk.0.*=5"}, "'blk.0.*=5' is not PATTERN=8 or PATTERN=4"},
       {{"--keep", "=8"}, "'=8' is not PATTERN=8 or PATTERN=4"},
       {{"--head-bits", "6"}, "--head-bits"},
-      {{"--quantizer", "best"}, "--quantizer"},
+      {{"--quantizer", "best"}, "--quantizer: best not in {search,rtn}"},
+      {{"--activations", "int4"}, "--activations: int4 not in {f32,int8}"},
+      {{"--cache", "f8"}, "--cache: f8 not in {f16,f32,i8}"},
       {{"--calibrate", "/none"}, "/none"},
       {{"--eval", "/none"}, "/none"}};
   for (const auto& [options, sentence] : cases) {
