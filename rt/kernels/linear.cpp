@@ -128,10 +128,14 @@ const Variant& variant_of(const Block& block) {
   return kVariants[static_cast<uint32_t>(block.variant)];
 }
 
+// Specialised to the device's matrices and subgroups.
+bool takes_any_shape(const Variant& variant) {
+  return (variant.needs & kCooperativeMatrixKhr) != 0;
+}
+
 // Lanes of a work-group. Kernels of any shape keep their subgroups, which have 32 lanes by default.
 uint32_t local_of(const Caps& caps, const Variant& variant) {
-  const bool any_shape = (variant.needs & kCooperativeMatrixKhr) != 0;
-  return any_shape ? variant.local_x / 32 * caps.subgroup_size : variant.local_x;
+  return takes_any_shape(variant) ? variant.local_x / 32 * caps.subgroup_size : variant.local_x;
 }
 
 // The first block that fits and keeps the device busy, else the last of its kind that fits; null
@@ -140,8 +144,7 @@ const Block* first_block(const Caps& caps, const LinearPush& push) {
   const Block* chosen = nullptr;
   for (const Block& block : kBlocks) {
     const Variant& variant = variant_of(block);
-    const bool small = (variant.needs & kCooperativeMatrixKhr) != 0;
-    if (caps.lanes < kMinBlockLanes && !small) continue;
+    if (caps.lanes < kMinBlockLanes && !takes_any_shape(variant)) continue;
     if (!fits(variant, caps, local_of(caps, variant), 0)) continue;
     if (chosen != nullptr && variant_of(*chosen).needs != variant.needs) break;
     chosen = &block;
