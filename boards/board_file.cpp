@@ -26,7 +26,7 @@ constexpr Name<Feature> kFeatures[] = {{"subgroup_arithmetic", kSubgroupArithmet
                                        {"float16", kFloat16},
                                        {"integer_dot", kIntegerDot},
                                        {"cooperative_matrix", kCooperativeMatrix},
-                                       {"cooperative_matrix_khr", kCooperativeMatrixKhr},
+                                       {"cooperative_matrix_n8", kCooperativeMatrixN8},
                                        {"timestamps", kTimestamps},
                                        {"host_import", kHostImport},
                                        {"scalar_loads", kScalarLoads},
@@ -225,12 +225,12 @@ void parse_vulkan(Members vulkan, Caps* caps) {
     vulkan.fail("timestamp_bits", "and the feature timestamps go together");
   }
   const uint32_t m = caps->matrix_m, n = caps->matrix_n, k = caps->matrix_k;
-  if ((caps->features & kCooperativeMatrixKhr) == 0) {
-    if ((m | n | k) != 0) vulkan.fail("matrix_m", "is for the feature cooperative_matrix_khr");
+  if ((caps->features & kCooperativeMatrix) == 0) {
+    if ((m | n | k) != 0) vulkan.fail("matrix_m", "is for the feature cooperative_matrix");
   } else if (!kernels_take_matrix(m, n, k)) {
     vulkan.fail("matrix_m", "with matrix_n and matrix_k is " + std::to_string(m) + " x " +
                                 std::to_string(n) + " x " + std::to_string(k) +
-                                "; cooperative_matrix_khr is 8 or 16, 8 or 16, and 8, 16 or 32");
+                                "; cooperative_matrix is 8 or 16, 8 or 16, and 8, 16 or 32");
   }
   if (vulkan.has("max_grid")) {
     const json& grid = vulkan.at("max_grid");

@@ -107,7 +107,7 @@ Status settle(const Model& model, const Caps& caps, const PlanOptions& options, 
     plan->caps.features &= ~static_cast<uint32_t>(kScalarLoads);
     plan->caps.lanes = kGpuLanes;
   }
-  if (o->float32) plan->caps.features &= ~kAnyCooperativeMatrix;
+  if (o->float32) plan->caps.features &= ~(kCooperativeMatrix | kCooperativeMatrixN8);
   if (o->weights == WeightMemory::images) plan->caps.features |= kTextureWeights;
   if (o->weights == WeightMemory::buffers) {
     plan->caps.features &= ~static_cast<uint32_t>(kTextureWeights);

@@ -104,7 +104,7 @@ std::vector<uint32_t> compile(const Options& options, const Row& row) {
     if (std::system(command.c_str()) != 0) throw std::runtime_error("spirv-val failed");
   }
   std::vector<uint32_t> words = read_words(out);
-  if (row.needs.find("kCooperativeMatrixKhr") != std::string::npos) {
+  if (row.needs.find("kCooperativeMatrix") != std::string::npos) {
     // The validator of Debian 12 does not know this extension: that of a newer one is shown what
     // lies in the scratch folder (scripts/next-mesa).
     words = matrices_as_khr(words);

@@ -6,9 +6,8 @@
 // Layout  linear.glsl
 // A work-group computes BM rows of x against BN rows of weight in matrices of a subgroup: products of
 // f16, sums in f32. It has WM x WN subgroups a slice of k and WK slices; a step takes 32 k a slice.
-// The slices' sums are added in shared memory at the end. Matrices are M x K times K x N: 16 each with
-// subgroups of 32, or with -DANY_SHAPE what the device has (M and N 8 or 16, K 8, 16 or 32) and
-// subgroups of any size, all of them full.
+// The slices' sums are added in shared memory at the end. Matrices are M x K times K x N, what the
+// device has (M and N 8 or 16, K 8, 16 or 32), and subgroups of any size, all of them full.
 // x is rounded to f16 (and clamped to it) on its way into shared memory, an f32 scale and the
 // weight's exact small integers times their scale likewise. Inside eight k both go in the order 0 2 1 3 4 6 5 7, which
 // is what masks take out of a word of nibbles; a sum does not mind.
@@ -22,19 +21,11 @@
 #define SCALES_ID 0
 #include "linear.glsl"
 
-#ifdef ANY_SHAPE
 layout(local_size_x = 32 * WM * WN * WK, local_size_x_id = 1) in;
 layout(constant_id = 2) const uint M = 16;
 layout(constant_id = 3) const uint N = 16;
 layout(constant_id = 4) const uint K = 16;
 const uint kLanes = gl_WorkGroupSize.x;
-#else
-layout(local_size_x = 32 * WM * WN * WK) in;
-const uint M = 16u;
-const uint N = 16u;
-const uint K = 16u;
-const uint kLanes = 32u * WM * WN * WK;
-#endif
 
 // A row of 32 halves and 16 bytes that keep rows in different banks.
 const uint kRow = 5u;

@@ -24,6 +24,10 @@ const uint SUBGROUPS = 4;
 const uint L = 32 * SUBGROUPS;
 layout(local_size_x = 128) in;
 layout(constant_id = 0) const uint MODE = CACHE_F16;  // ATTEND_*
+// Of a matrix. All are 16, in constants of their own: types of matrices are told apart by them.
+layout(constant_id = 1) const uint M = 16;
+layout(constant_id = 2) const uint N = 16;
+layout(constant_id = 3) const uint K = 16;
 
 const bool WINDOW = (MODE & ATTEND_WINDOW) != 0;
 const bool SOFTCAP = (MODE & ATTEND_SOFTCAP) != 0;
@@ -48,6 +52,7 @@ const uint ITEMS = BLOCK * D8 / L;     // of keys, and of values, that a lane lo
 const uint QUADS = BLOCK / 8;          // of scores of a lane: every other one of half a row
 const uint DS = D / 16;
 const uint BS = BLOCK / 16;
+const uint ELEMENTS = M * N / 32;  // of a matrix, that a lane has
 const float LOWEST = -1e38;  // score of a masked position
 const float LOG2E = 1.44269504;
 
@@ -56,8 +61,9 @@ shared uvec4 pool[STRIP + SUBGROUPS * 16 * STRIP_ROW];
 #define T vec4
 #include "softcap.glsl"
 
-#define FACTOR fcoopmatNV<16, gl_ScopeSubgroup, 16, 16>
-#define SUM fcoopmatNV<32, gl_ScopeSubgroup, 16, 16>
+#define LEFT fcoopmatNV<16, gl_ScopeSubgroup, M, K>
+#define RIGHT fcoopmatNV<16, gl_ScopeSubgroup, K, N>
+#define SUM fcoopmatNV<32, gl_ScopeSubgroup, M, N>
 
 uint pack_clamped(vec2 v) {
   return packFloat2x16(clamp(f16vec2(v), f16vec2(-65504.0), f16vec2(65504.0)));
@@ -117,7 +123,7 @@ void main() {
                                         pack_clamped(high.xy), pack_clamped(high.zw));
   }
   barrier();
-  FACTOR queries[DS];
+  LEFT queries[DS];
   [[unroll]] for (uint d = 0; d < DS; ++d) {
     coopMatLoadNV(queries[d], pool, gl_SubgroupID * 16 * ROW + d * 2, ROW, false);
   }
@@ -147,7 +153,7 @@ void main() {
     [[unroll]] for (uint b = 0; b < BS; ++b) {
       SUM scores = SUM(0.0);
       [[unroll]] for (uint d = 0; d < DS; ++d) {
-        FACTOR k;
+        RIGHT k;
         coopMatLoadNV(k, pool, b * 16 * ROW + d * 2, ROW, true);
         scores = coopMatMulAddNV(queries[d], k, scores);
       }
@@ -195,14 +201,14 @@ void main() {
 
     SUM shrinks;
     coopMatLoadNV(shrinks, pool, strip + QUADS, STRIP_ROW, false);
-    FACTOR weights[BS];
+    LEFT weights[BS];
     [[unroll]] for (uint b = 0; b < BS; ++b) {
       coopMatLoadNV(weights[b], pool, strip + b * 2, STRIP_ROW, false);
     }
     [[unroll]] for (uint d = 0; d < DS; ++d) {
-      [[unroll]] for (uint i = 0; i < sums[d].length(); ++i) sums[d][i] *= shrinks[i];
+      [[unroll]] for (uint i = 0; i < ELEMENTS; ++i) sums[d][i] *= shrinks[i];
       [[unroll]] for (uint b = 0; b < BS; ++b) {
-        FACTOR v;
+        RIGHT v;
         coopMatLoadNV(v, pool, (BLOCK + b * 16) * ROW + d * 2, ROW, false);
         sums[d] = coopMatMulAddNV(weights[b], v, sums[d]);
       }

@@ -14,12 +14,11 @@ constexpr struct {
 } kExtensions[] = {
     {VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, kHostImport},
     {VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, kIntegerDot},
-    {VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME, kCooperativeMatrix},
-    {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, kCooperativeMatrixKhr},
-    {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, kCooperativeMatrixKhr},
+    {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, kCooperativeMatrix},
+    {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, kCooperativeMatrix},
     {VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, kFloat16},
     {VK_KHR_8BIT_STORAGE_EXTENSION_NAME, kStorage8},
-    {VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, kAnyCooperativeMatrix},
+    {VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, kCooperativeMatrix},
 };
 
 bool supports(const Driver& driver, std::string_view name) {
@@ -31,14 +30,10 @@ bool supports(const Driver& driver, std::string_view name) {
 uint32_t enabled_by(const VkBaseInStructure* link) {
   const auto if_on = [](VkBool32 on, uint32_t feature) { return on != VK_FALSE ? feature : 0u; };
   switch (static_cast<uint32_t>(link->sType)) {  // values that old headers lack
-    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV:
-      return if_on(reinterpret_cast<const VkPhysicalDeviceCooperativeMatrixFeaturesNV*>(link)
-                       ->cooperativeMatrix,
-                   kCooperativeMatrix);
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR:
       return if_on(reinterpret_cast<const VkPhysicalDeviceCooperativeMatrixFeaturesKHR*>(link)
                        ->cooperativeMatrix,
-                   kCooperativeMatrixKhr);
+                   kCooperativeMatrix | kCooperativeMatrixN8);
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES:
       return if_on(
           reinterpret_cast<const VkPhysicalDeviceShaderFloat16Int8Features*>(link)->shaderFloat16,
@@ -110,8 +105,9 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateDevice(VkPhysicalDevice physical,
     driver.complain("vkCreateDevice", "the memory model without its device scope");
   }
   if (!pins_subgroups(static_cast<const VkBaseInStructure*>(info->pNext))) {
-    features &= ~uint32_t{kCooperativeMatrixKhr};
+    features &= ~uint32_t{kCooperativeMatrix | kCooperativeMatrixN8};
   }
+  if (!driver.has(kCooperativeMatrixN8)) features &= ~uint32_t{kCooperativeMatrixN8};  // a shape
   if ((features & ~driver.caps.features) != 0) return VK_ERROR_FEATURE_NOT_PRESENT;
   auto* const device =
       driver.make<Device>(parent->parent, callbacks, 512, VK_SYSTEM_ALLOCATION_SCOPE_DEVICE);

@@ -14,14 +14,13 @@ std::vector<const char*> extensions_of(const Driver& driver) {
   if (driver.has(kHostImport)) names.push_back(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   if (driver.has(kIntegerDot)) names.push_back(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
   if (driver.caps.cores != 0) names.push_back(VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME);
-  if (driver.has(kCooperativeMatrix)) names.push_back(VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME);
-  if (driver.has(kCooperativeMatrixKhr)) {
+  if (driver.has(kCooperativeMatrix)) {
     names.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     names.push_back(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
   }
   if (old && driver.has(kFloat16)) names.push_back(VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
   if (old && driver.has(kStorage8)) names.push_back(VK_KHR_8BIT_STORAGE_EXTENSION_NAME);
-  if (old && driver.has(kAnyCooperativeMatrix)) {
+  if (old && driver.has(kCooperativeMatrix)) {
     names.push_back(VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
   }
   return names;
@@ -89,22 +88,18 @@ void fill_link(const Caps& caps, VkBaseOutStructure* link) {
       as<VkPhysicalDeviceShaderIntegerDotProductFeatures>(link)->shaderIntegerDotProduct =
           yes(kIntegerDot);
       break;
-    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV:
-      as<VkPhysicalDeviceCooperativeMatrixFeaturesNV>(link)->cooperativeMatrix =
-          yes(kCooperativeMatrix);
-      break;
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES: {
       auto* const model = as<VkPhysicalDeviceVulkanMemoryModelFeatures>(link);
-      model->vulkanMemoryModel = model->vulkanMemoryModelDeviceScope = yes(kAnyCooperativeMatrix);
+      model->vulkanMemoryModel = model->vulkanMemoryModelDeviceScope = yes(kCooperativeMatrix);
       break;
     }
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR:
       as<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(link)->cooperativeMatrix =
-          yes(kCooperativeMatrixKhr);
+          yes(kCooperativeMatrix);
       break;
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES: {
       auto* const control = as<VkPhysicalDeviceSubgroupSizeControlFeatures>(link);
-      control->subgroupSizeControl = control->computeFullSubgroups = yes(kCooperativeMatrixKhr);
+      control->subgroupSizeControl = control->computeFullSubgroups = yes(kCooperativeMatrix);
       break;
     }
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES: {
@@ -235,26 +230,18 @@ VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceQueueFamilyProperties(VkPhysicalDevi
   });
 }
 
-VKAPI_ATTR VkResult VKAPI_CALL GetPhysicalDeviceCooperativeMatrixPropertiesNV(
-    VkPhysicalDevice physical, uint32_t* count, VkCooperativeMatrixPropertiesNV* out) {
-  const uint32_t shapes = driver_of(physical).has(kCooperativeMatrix) ? 1 : 0;
-  return hand_out(shapes, count, out, [](uint32_t, VkCooperativeMatrixPropertiesNV* shape) {
-    shape->MSize = shape->NSize = shape->KSize = 16;
-    shape->AType = shape->BType = VK_COMPONENT_TYPE_FLOAT16_NV;
-    shape->CType = shape->DType = VK_COMPONENT_TYPE_FLOAT32_NV;
-    shape->scope = VK_SCOPE_SUBGROUP_NV;
-  });
-}
-
-// A shape of another type comes first, as drivers have it that list many.
+// A shape of another type comes first, as drivers have it that list many, and that of
+// kCooperativeMatrixN8 last.
 VKAPI_ATTR VkResult VKAPI_CALL GetPhysicalDeviceCooperativeMatrixPropertiesKHR(
     VkPhysicalDevice physical, uint32_t* count, VkCooperativeMatrixPropertiesKHR* out) {
   const Driver& driver = driver_of(physical);
-  const uint32_t shapes = driver.has(kCooperativeMatrixKhr) ? 2 : 0;
+  const uint32_t shapes = !driver.has(kCooperativeMatrix)    ? 0
+                          : driver.has(kCooperativeMatrixN8) ? 3
+                                                             : 2;
   return hand_out(shapes, count, out, [&](uint32_t i, VkCooperativeMatrixPropertiesKHR* shape) {
-    shape->MSize = driver.caps.matrix_m;
-    shape->NSize = driver.caps.matrix_n;
-    shape->KSize = i == 0 ? 2 * driver.caps.matrix_k : driver.caps.matrix_k;
+    shape->MSize = i == 2 ? 16 : driver.caps.matrix_m;
+    shape->NSize = i == 2 ? 8 : driver.caps.matrix_n;
+    shape->KSize = i == 0 ? 2 * driver.caps.matrix_k : i == 2 ? 16 : driver.caps.matrix_k;
     shape->AType = shape->BType = VK_COMPONENT_TYPE_FLOAT16_KHR;
     shape->CType = shape->ResultType =
         i == 0 ? VK_COMPONENT_TYPE_FLOAT16_KHR : VK_COMPONENT_TYPE_FLOAT32_KHR;

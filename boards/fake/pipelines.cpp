@@ -47,7 +47,7 @@ void check_module(Driver& driver, const Device& device, const Shader& shader) {
 bool has_khr_matrices(const Shader& shader) {
   for (size_t i = 0; i < std::size(kCapabilities); ++i) {
     const bool used = (shader.facts.capability_mask >> i & 1u) != 0;
-    if (used && kCapabilities[i].needs == kCooperativeMatrixKhr) return true;
+    if (used && kCapabilities[i].needs == kCooperativeMatrix) return true;
   }
   return false;
 }

@@ -17,7 +17,7 @@ enum Feature : uint32_t {
   kStorage8 = 1u << 5,
   kFloat16 = 1u << 6,
   kIntegerDot = 1u << 7,         // accelerated packed 4x8-bit dot product
-  kCooperativeMatrix = 1u << 8,  // NV: 16 x 16 x 16, f16 factors and f32 sums, subgroups of 32
+  kCooperativeMatrix = 1u << 8,  // f16 factors and f32 sums, of the shape in Caps
   kTimestamps = 1u << 9,
   kHostImport = 1u << 10,  // VK_EXT_external_memory_host
   // Not in Vulkan: lanes of a subgroup that read the same address cost one load, and lanes that
@@ -26,9 +26,8 @@ enum Feature : uint32_t {
   // Not in Vulkan: reading weights through the texture units is the fast path, or was asked for.
   // Sampled images themselves are in every device.
   kTextureWeights = 1u << 12,
-  kCooperativeMatrixKhr = 1u << 13,  // likewise, of the shape in Caps, subgroups of any size
+  kCooperativeMatrixN8 = 1u << 13,  // 16 x 8 x 16 as well
 };
-inline constexpr uint32_t kAnyCooperativeMatrix = kCooperativeMatrix | kCooperativeMatrixKhr;
 
 enum class DeviceKind : uint8_t { other, integrated, discrete, virtual_gpu, cpu };
 
@@ -70,7 +69,7 @@ struct Caps {
   uint32_t import_align_bytes;  // minImportedHostPointerAlignment
   float timestamp_period_ns;
   uint32_t timestamp_bits;
-  // kCooperativeMatrixKhr: a matrix of m x k times one of k x n.
+  // kCooperativeMatrix: a matrix of m x k times one of k x n.
   uint32_t matrix_m;
   uint32_t matrix_n;
   uint32_t matrix_k;

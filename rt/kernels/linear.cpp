@@ -103,14 +103,10 @@ struct Block {
 // Of each kind the largest first: what it reads and decodes is reused most, but it leaves a device
 // idle that has more cores than blocks. Cooperative matrices round operands to f16; the last kind
 // is f32 throughout.
-constexpr Block kBlocks[] = {{VariantId::gemm_matrix_large, 64, 128, 6},
-                             {VariantId::gemm_matrix, 64, 64, 3},
-                             {VariantId::gemm_matrix_small, 32, 64, 0},
-                             {VariantId::gemm_matrix_khr, 64, 64, 3},
-                             {VariantId::gemm_matrix_khr_small, 32, 64, 0},
-                             {VariantId::gemm_block_large, 128, 128, 3},
-                             {VariantId::gemm_block, 64, 64, 3},
-                             {VariantId::gemm_block_small, 32, 64, 0}};
+constexpr Block kBlocks[] = {
+    {VariantId::gemm_matrix_large, 64, 128, 6}, {VariantId::gemm_matrix, 64, 64, 3},
+    {VariantId::gemm_matrix_small, 32, 64, 0},  {VariantId::gemm_block_large, 128, 128, 3},
+    {VariantId::gemm_block, 64, 64, 3},         {VariantId::gemm_block_small, 32, 64, 0}};
 
 // Below this many tokens most of a block is padding.
 constexpr uint32_t kMinBlockTokens = 9;
@@ -129,13 +125,17 @@ const Variant& variant_of(const Block& block) {
 }
 
 // Specialised to the device's matrices and subgroups.
-bool takes_any_shape(const Variant& variant) {
-  return (variant.needs & kCooperativeMatrixKhr) != 0;
+bool on_matrices(const Variant& variant) {
+  return (variant.needs & kCooperativeMatrix) != 0;
 }
 
-// Lanes of a work-group. Kernels of any shape keep their subgroups, which have 32 lanes by default.
+bool is_large(const Block& block) {
+  return block.tokens * block.rows > 64 * 64;
+}
+
+// Lanes of a work-group. Kernels on matrices keep their subgroups, which have 32 lanes by default.
 uint32_t local_of(const Caps& caps, const Variant& variant) {
-  return takes_any_shape(variant) ? variant.local_x / 32 * caps.subgroup_size : variant.local_x;
+  return on_matrices(variant) ? variant.local_x / 32 * caps.subgroup_size : variant.local_x;
 }
 
 // The first block that fits and keeps the device busy, else the last of its kind that fits; null
@@ -144,7 +144,7 @@ const Block* first_block(const Caps& caps, const LinearPush& push) {
   const Block* chosen = nullptr;
   for (const Block& block : kBlocks) {
     const Variant& variant = variant_of(block);
-    if (caps.lanes < kMinBlockLanes && !takes_any_shape(variant)) continue;
+    if (caps.lanes < kMinBlockLanes && (!on_matrices(variant) || is_large(block))) continue;
     if (!fits(variant, caps, local_of(caps, variant), 0)) continue;
     if (chosen != nullptr && variant_of(*chosen).needs != variant.needs) break;
     chosen = &block;

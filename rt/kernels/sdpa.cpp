@@ -14,6 +14,7 @@ constexpr uint32_t kMaxSplits = 64;
 constexpr float kLog2E = 1.44269504f;
 // Matrix units take 16 queries at a time, of 4 subgroups; fewer tokens would be padding mostly.
 constexpr uint32_t kMatrixLocal = 128;
+constexpr uint32_t kMatrixSide = 16;
 constexpr uint32_t kMatrixQueries = 64;
 constexpr uint32_t kMinMatrixTokens = 9;
 constexpr uint32_t kLanesOfCore = 2048;  // of devices that have matrix units
@@ -28,6 +29,8 @@ struct Tile {
 bool on_matrices(const Caps& caps, const SdpaArgs& args, VariantId* variant) {
   if (args.tokens < kMinMatrixTokens || args.cache != DType::f16) return false;
   if (args.head_dim != 64 && args.head_dim != 128) return false;
+  if (caps.subgroup_size != 32 || caps.matrix_m != kMatrixSide) return false;
+  if (caps.matrix_n != kMatrixSide || caps.matrix_k != kMatrixSide) return false;
   *variant = args.head_dim == 64 ? VariantId::sdpa_matrix64 : VariantId::sdpa_matrix128;
   return fits(kVariants[static_cast<uint32_t>(*variant)], caps, kMatrixLocal, 0);
 }
@@ -109,8 +112,9 @@ Status call_sdpa(const Caps& caps, const SdpaArgs& args, KernelCall* call, Error
     return does_not_fit(made.variant, caps, tile.local, error);
   }
   if (tile.queries == kMatrixQueries) {
-    made.spec_count = 1;
+    made.spec_count = 4;
     made.spec[0] = mode_of(args);
+    made.spec[1] = made.spec[2] = made.spec[3] = kMatrixSide;
   } else {
     made.spec_count = 4;
     made.spec[0] = tile.local;

@@ -100,7 +100,7 @@ Status make_pipeline(const Device& device, const KernelCall& call, VkPipelineLay
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &spec;
   VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup;
-  if ((variant.needs & kCooperativeMatrixKhr) != 0) {
+  if ((variant.needs & kCooperativeMatrix) != 0) {
     pin_subgroup_size(device.caps, &subgroup, &info.stage);
   }
   info.layout = layout;

@@ -64,8 +64,7 @@ Status read_extensions(const Functions& functions, VkPhysicalDevice device, uint
     if (name == VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME) out->float16_int8 = true;
     if (name == VK_KHR_8BIT_STORAGE_EXTENSION_NAME) out->storage8 = true;
     if (name == VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME) out->matrix.memory_model = true;
-    if (name == VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME) out->matrix.nv = true;
-    if (name == VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) out->matrix.khr = true;
+    if (name == VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) out->matrix.matrix = true;
     if (name == VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME) {
       out->matrix.subgroup_size_control = true;
     }

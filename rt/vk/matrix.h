@@ -1,6 +1,6 @@
-// Cooperative matrices by either extension: what a device has of them, and how they are turned on.
+// Cooperative matrices: what a device has of them, and how they are turned on.
 //
-// Source  Vulkan specification, VK_NV_cooperative_matrix and VK_KHR_cooperative_matrix.
+// Source  Vulkan specification, VK_KHR_cooperative_matrix.
 #pragma once
 
 #include <cstddef>
@@ -12,22 +12,20 @@
 namespace nbl {
 
 struct MatrixExtensions {
-  bool nv;
-  bool khr;
+  bool matrix;
   bool memory_model;
   bool subgroup_size_control;
 };
 
-// Sets kCooperativeMatrix, or where that is not there kCooperativeMatrixKhr with its shape. The
-// other features and the subgroup size have been read. Leaves *caps where the device has neither.
+// Sets kCooperativeMatrix with the shape, and kCooperativeMatrixN8. The other features and the
+// subgroup size have been read. Leaves *caps where the device has no matrices that kernels take.
 // scratch: room for the shapes that the driver lists; some list dozens.
 void read_matrices(const Functions& functions, VkPhysicalDevice device,
                    const MatrixExtensions& extensions, std::span<std::byte> scratch, Caps* caps);
 
 // What vkCreateDevice is given; has to live until then.
 struct MatrixFeatures {
-  VkPhysicalDeviceCooperativeMatrixFeaturesNV nv;
-  VkPhysicalDeviceCooperativeMatrixFeaturesKHR khr;
+  VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
   VkPhysicalDeviceShaderFloat16Int8Features float16;
   VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
   VkPhysicalDeviceSubgroupSizeControlFeatures subgroup_size;
@@ -35,12 +33,12 @@ struct MatrixFeatures {
 // Names that add_matrices() appends at most.
 inline constexpr uint32_t kMostMatrixExtensions = 4;
 
-// Chains the features behind either feature of `caps` to info, and appends their extensions to
+// Chains the features behind kCooperativeMatrix to info, and appends their extensions to
 // `extensions`, which info->ppEnabledExtensionNames is.
 void add_matrices(const Caps& caps, MatrixFeatures* features, const char** extensions,
                   VkDeviceCreateInfo* info);
 
-// Makes a pipeline of kCooperativeMatrixKhr's kernels have full subgroups of the size in `caps`,
+// Makes a pipeline of kernels on matrices have full subgroups of the size in `caps`,
 // which its work-group was counted in. `size` has to live until the pipeline is created.
 void pin_subgroup_size(const Caps& caps, VkPipelineShaderStageRequiredSubgroupSizeCreateInfo* size,
                        VkPipelineShaderStageCreateInfo* stage);

@@ -38,16 +38,17 @@ std::vector<NamedCaps> devices() {
   chains.cores = 132;
   all.push_back({"work-groups side by side", chains});
   Caps matrices = chains;
-  matrices.features |= kCooperativeMatrix;
+  matrices.features |= kCooperativeMatrix | kCooperativeMatrixN8;
+  matrices.matrix_m = matrices.matrix_n = matrices.matrix_k = 16;
   all.push_back({"cooperative matrices", matrices});
-  Caps khr = chains;  // of an integrated GPU
-  khr.kind = DeviceKind::integrated;
-  khr.cores = 0;
-  khr.features |= kCooperativeMatrixKhr;
-  khr.subgroup_size = 16;
-  khr.matrix_m = 8;
-  khr.matrix_n = khr.matrix_k = 16;
-  all.push_back({"cooperative matrices of any shape", khr});
+  Caps small = chains;  // of an integrated GPU
+  small.kind = DeviceKind::integrated;
+  small.cores = 0;
+  small.features |= kCooperativeMatrix;
+  small.subgroup_size = 16;
+  small.matrix_m = 8;
+  small.matrix_n = small.matrix_k = 16;
+  all.push_back({"cooperative matrices of another shape", small});
   return all;
 }
 

@@ -79,12 +79,9 @@ void each_feature(const void* chain, const Visit& visit) {
   with_link<VkPhysicalDeviceShaderIntegerDotProductFeatures>(
       chain, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
       [&](auto* link) { visit(&link->shaderIntegerDotProduct, kIntegerDot); });
-  with_link<VkPhysicalDeviceCooperativeMatrixFeaturesNV>(
-      chain, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV,
-      [&](auto* link) { visit(&link->cooperativeMatrix, kCooperativeMatrix); });
   with_link<VkPhysicalDeviceCooperativeMatrixFeaturesKHR>(
       chain, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
-      [&](auto* link) { visit(&link->cooperativeMatrix, kCooperativeMatrixKhr); });
+      [&](auto* link) { visit(&link->cooperativeMatrix, kCooperativeMatrix); });
 }
 
 inline bool has_extension(std::string_view name) {

@@ -113,7 +113,7 @@ void Device::choose_device() {
   // Below these versions the features are extensions, which this harness does not enable.
   if (caps.api_version < VK_API_VERSION_1_3) caps.features &= ~uint32_t{kIntegerDot};
   if (caps.api_version < VK_API_VERSION_1_2) {
-    caps.features &= ~uint32_t{kStorage8 | kFloat16 | kAnyCooperativeMatrix};
+    caps.features &= ~uint32_t{kStorage8 | kFloat16 | kCooperativeMatrix};
   }
 }
 
@@ -157,7 +157,7 @@ void Device::create_device() {
   chain(integer_dot, &dot);
   enable(kStorage8, &storage8);
   add_matrices(caps, &matrices, extensions, &info);  // with float16
-  if ((caps.features & kAnyCooperativeMatrix) == 0) enable(kFloat16, &float16);
+  if ((caps.features & kCooperativeMatrix) == 0) enable(kFloat16, &float16);
   enable(kStorage16, &storage16);
   info.ppEnabledExtensionNames = extensions;
   check(vk.CreateDevice(physical_, &info, nullptr, &device), "vkCreateDevice");
@@ -215,7 +215,7 @@ Pipeline Device::create_pipeline(const KernelCall& call) {
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &spec;
   VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup;
-  if ((variant.needs & kCooperativeMatrixKhr) != 0 && !other) {
+  if ((variant.needs & kCooperativeMatrix) != 0 && !other) {
     pin_subgroup_size(caps, &subgroup, &info.stage);
   }
   info.layout = out.layout;

@@ -112,7 +112,7 @@ TEST(BoardFile, with_a_mistake_is_refused_by_the_name_of_the_fact) {
       {"/vulkan/api", "one", "vulkan.api has to be a version such as"},
       {"/vulkan/subgroup_size", -16, "vulkan.subgroup_size has to be a whole number"},
       {"/vulkan/timestamp_bits", 0, "vulkan.timestamp_bits and the feature timestamps go together"},
-      {"/vulkan/matrix_m", 16, "vulkan.matrix_m is for the feature cooperative_matrix_khr"},
+      {"/vulkan/matrix_m", 16, "vulkan.matrix_m is for the feature cooperative_matrix"},
       {"/vulkan/max_shared", 16384, "vulkan.max_shared is no fact of a board"},
       {"/memory/heaps_mib", json::array(), "memory.heaps_mib has to be a list of 1 to 16"},
       {"/memory/types/0/heap", 1, "memory.types.heap has to be a whole number up to 0"},
@@ -140,11 +140,11 @@ TEST(BoardFile, with_a_mistake_is_refused_by_the_name_of_the_fact) {
 
 TEST(BoardFile, has_a_shape_of_matrices_that_kernels_take) {
   json board = facts_of("rpi5");
-  board["vulkan"]["features"].push_back("cooperative_matrix_khr");
+  board["vulkan"]["features"].push_back("cooperative_matrix");
   EXPECT_NE(error_of(board).find("matrix_k is 0 x 0 x 0"), std::string::npos) << error_of(board);
   board["vulkan"]["matrix_m"] = board["vulkan"]["matrix_n"] = 8;
   board["vulkan"]["matrix_k"] = 64;
-  EXPECT_NE(error_of(board).find("is 8 x 8 x 64; cooperative_matrix_khr is"), std::string::npos)
+  EXPECT_NE(error_of(board).find("is 8 x 8 x 64; cooperative_matrix is"), std::string::npos)
       << error_of(board);
   board["vulkan"]["matrix_k"] = 32;
   EXPECT_EQ(error_of(board), "no error");

@@ -27,10 +27,8 @@ TEST_P(LinearBlock, matches_float64) {
   const auto& [variant, c] = GetParam();
   const std::string_view name = variant;
   const bool matrices = name.find("matrix") != name.npos;
-  const uint32_t wanted =
-      name.find("khr") != name.npos ? kCooperativeMatrixKhr : kCooperativeMatrix;
-  if (matrices && (gpu->caps().features & wanted) == 0) {
-    GTEST_SKIP() << "the device has no cooperative matrices of this extension";
+  if (matrices && (gpu->caps().features & kCooperativeMatrix) == 0) {
+    GTEST_SKIP() << "the device has no cooperative matrices";
   }
   Random random(c.tokens * 7919 + c.columns * 31 + c.rows);
   const LinearData data(random, c);
@@ -97,11 +95,6 @@ INSTANTIATE_TEST_SUITE_P(Matrix, LinearBlock,
 INSTANTIATE_TEST_SUITE_P(SmallMatrix, LinearBlock,
                          testing::ValuesIn(cases_of("gemm_matrix_small", 32, 64, 64)));
 
-INSTANTIATE_TEST_SUITE_P(MatrixKhr, LinearBlock,
-                         testing::ValuesIn(cases_of("gemm_matrix_khr", 64, 64, 384)));
-INSTANTIATE_TEST_SUITE_P(SmallMatrixKhr, LinearBlock,
-                         testing::ValuesIn(cases_of("gemm_matrix_khr_small", 32, 64, 64)));
-
 TEST(LinearBlocks, in_windows_write_their_own_columns) {
   NBL_REQUIRE_GPU(gpu);
   LinearCase c = plain(37, 97, 200);
@@ -119,10 +112,9 @@ TEST(LinearBlocks, in_windows_write_their_own_columns) {
 // f16 ends at 65504: activations beyond are clamped, and sums stay finite.
 TEST(LinearBlocks, clamp_activations_that_half_precision_cannot_hold) {
   NBL_REQUIRE_GPU(gpu);
-  if ((gpu->caps().features & kAnyCooperativeMatrix) == 0) {
+  if ((gpu->caps().features & kCooperativeMatrix) == 0) {
     GTEST_SKIP() << "the device has no cooperative matrices";
   }
-  const bool nv = (gpu->caps().features & kCooperativeMatrix) != 0;
   const LinearCase c = plain(40, 64, 64);
   Random random(8);
   LinearData data(random, c), clamped = data;
@@ -132,8 +124,7 @@ TEST(LinearBlocks, clamp_activations_that_half_precision_cannot_hold) {
   }
   data.x_words = activation_words(data.x, c.tokens, c.columns);
   data.x = clamped.x;
-  run_linear(gpu, eight_cores(gpu->caps(), true), c, data,
-             nv ? "gemm_matrix_small" : "gemm_matrix_khr_small");
+  run_linear(gpu, eight_cores(gpu->caps(), true), c, data, "gemm_matrix_small");
 }
 
 // Of the two dispatches that a plan for many tokens has, a step runs one: the other writes nothing.
@@ -142,7 +133,6 @@ TEST(LinearBlocks, for_few_and_for_all_tokens_share_the_steps) {
   const LinearCase c = plain(140, 64, 449);
   for (const bool matrices : {false, true}) {
     const Caps caps = eight_cores(gpu->caps(), matrices);
-    if ((caps.features & kCooperativeMatrixKhr) != 0) continue;  // one block serves both
     const LinearArgs all = args_of(c, 0, 480);
     const uint32_t few = linear_few_tokens(caps, all);
     ASSERT_EQ(few, 128u);
@@ -177,14 +167,12 @@ TEST(LinearBlockChoice, follows_the_device_and_the_work) {
   wide.lanes = 270336;
   Caps matrices = wide;
   matrices.features = kCooperativeMatrix | kFloat16;
-  Caps khr = wide;
-  khr.features = kCooperativeMatrixKhr | kFloat16;
-  khr.subgroup_size = 32;
-  khr.matrix_m = khr.matrix_n = khr.matrix_k = 16;
-  Caps small_khr = khr;  // no room for a work-group of the small block's eight subgroups
-  small_khr.lanes = 4096;
-  small_khr.subgroup_size = 64;
-  small_khr.max_invocations = small_khr.max_workgroup_x = 256;
+  matrices.subgroup_size = 32;
+  matrices.matrix_m = matrices.matrix_n = matrices.matrix_k = 16;
+  Caps few = matrices;  // no room for a work-group of the small block's eight subgroups
+  few.lanes = 4096;
+  few.subgroup_size = 64;
+  few.max_invocations = few.max_workgroup_x = 256;
   Caps narrow = wide;
   narrow.lanes = 4096;
   Caps small_shared = wide;
@@ -195,15 +183,20 @@ TEST(LinearBlockChoice, follows_the_device_and_the_work) {
     const Caps& caps;
     uint32_t tokens, rows;
     const char* variant;
-  } cases[] = {
-      {wide, 512, 16384, "gemm_block_large"},      {wide, 512, 2048, "gemm_block"},
-      {wide, 128, 2048, "gemm_block_small"},       {wide, 8, 2048, "gemm_floor"},
-      {narrow, 512, 2048, "gemm_floor"},           {small_shared, 512, 2048, "gemm_floor"},
-      {scalar, 512, 2048, "gemm_wide4"},           {matrices, 512, 2048, "gemm_matrix"},
-      {matrices, 512, 16384, "gemm_matrix_large"}, {matrices, 128, 2048, "gemm_matrix_small"},
-      {khr, 512, 16384, "gemm_matrix_khr"},        {khr, 128, 2048, "gemm_matrix_khr_small"},
-      {small_khr, 128, 64, "gemm_matrix_khr"},     {small_khr, 8, 64, "gemm_floor"},
-      {matrices, 8, 2048, "gemm_floor"},           {floor_caps(), 512, 2048, "gemm_floor"}};
+  } cases[] = {{wide, 512, 16384, "gemm_block_large"},
+               {wide, 512, 2048, "gemm_block"},
+               {wide, 128, 2048, "gemm_block_small"},
+               {wide, 8, 2048, "gemm_floor"},
+               {narrow, 512, 2048, "gemm_floor"},
+               {small_shared, 512, 2048, "gemm_floor"},
+               {scalar, 512, 2048, "gemm_wide4"},
+               {matrices, 512, 2048, "gemm_matrix"},
+               {matrices, 512, 16384, "gemm_matrix_large"},
+               {matrices, 128, 2048, "gemm_matrix_small"},
+               {few, 512, 16384, "gemm_matrix"},
+               {few, 8, 64, "gemm_floor"},
+               {matrices, 8, 2048, "gemm_floor"},
+               {floor_caps(), 512, 2048, "gemm_floor"}};
   for (const auto& c : cases) {
     KernelCall call;
     const LinearCase linear = plain(c.tokens, 2048, c.rows);

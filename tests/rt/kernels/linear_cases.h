@@ -130,7 +130,7 @@ inline constexpr double kLinearTolerance = 1e-5;
 inline constexpr double kMatrixTolerance = 2e-3;
 
 inline double tolerance_of(const KernelCall& call) {
-  const bool matrix = (kVariants[call.variant].needs & kAnyCooperativeMatrix) != 0;
+  const bool matrix = (kVariants[call.variant].needs & kCooperativeMatrix) != 0;
   return matrix ? kMatrixTolerance : kLinearTolerance;
 }
 
@@ -194,7 +194,7 @@ inline void run_linear(Gpu* gpu, const Caps& caps, const LinearCase& c, const Li
 inline Caps eight_cores(const Caps& device, bool matrices) {
   Caps caps = device;
   caps.features &= ~uint32_t{kScalarLoads};
-  if (!matrices) caps.features &= ~kAnyCooperativeMatrix;
+  if (!matrices) caps.features &= ~kCooperativeMatrix;
   caps.lanes = 16384;
   return caps;
 }
@@ -218,7 +218,7 @@ inline std::vector<NamedCaps> caps_to_try(const Gpu& gpu) {
   Caps plain = wide;
   plain.features = kNoFeatures;
   Caps blocks = wide;  // without matrices, but with all the room that the device has
-  blocks.features &= ~kAnyCooperativeMatrix;
+  blocks.features &= ~kCooperativeMatrix;
   Caps floor = gpu.floor_of_caps();
   Caps scalar = device;
   scalar.features |= kScalarLoads;

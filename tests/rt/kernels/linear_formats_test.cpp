@@ -109,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(LinearFormatBlocks, match_float64) {
   NBL_REQUIRE_GPU(gpu);
   for (const bool matrices : {false, true}) {
-    if (matrices && (gpu->caps().features & kAnyCooperativeMatrix) == 0) continue;
+    if (matrices && (gpu->caps().features & kCooperativeMatrix) == 0) continue;
     const Caps caps = eight_cores(gpu->caps(), matrices);
     for (const auto& [tokens, rows] :
          {std::pair(29u, 73u), std::pair(61u, 393u), std::pair(125u, 777u)}) {

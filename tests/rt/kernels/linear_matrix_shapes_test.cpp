@@ -28,9 +28,9 @@ TEST_P(MatrixShape, matches_float64) {
   if ((caps.features & kFloat16) == 0) GTEST_SKIP() << "the device has no f16 arithmetic";
   // Elsewhere subgroups need not be full, nor of one size, unless the device is asked for it.
   if (caps.kind != DeviceKind::cpu) GTEST_SKIP() << "for CPU implementations";
-  constexpr auto kVariant = static_cast<uint16_t>(VariantId::gemm_matrix_khr_small);
+  constexpr auto kVariant = static_cast<uint16_t>(VariantId::gemm_matrix_small);
   gpu->stand_in(kVariant, {spirv::matrix_emulated_words, spirv::matrix_emulated_word_count});
-  caps.features |= kCooperativeMatrixKhr;
+  caps.features |= kCooperativeMatrix;
   caps.matrix_m = GetParam().m;
   caps.matrix_n = GetParam().n;
   caps.matrix_k = GetParam().k;
@@ -39,7 +39,7 @@ TEST_P(MatrixShape, matches_float64) {
     c.bias = c.residual = columns == 136;
     SCOPED_TRACE(testing::PrintToString(c));
     Random random(columns);
-    run_linear(gpu, caps, c, LinearData(random, c), "gemm_matrix_khr_small");
+    run_linear(gpu, caps, c, LinearData(random, c), "gemm_matrix_small");
   }
   gpu->stand_in(kVariant, {});
 }

@@ -87,7 +87,7 @@ Tolerance tolerance_of(DType cache, float divisor) {
 // Matrix units round more than the tables allow.
 Caps exact_caps(const Gpu* gpu) {
   Caps caps = gpu->caps();
-  caps.features &= ~kAnyCooperativeMatrix;
+  caps.features &= ~kCooperativeMatrix;
   return caps;
 }
 

@@ -36,8 +36,8 @@ class SdpaMatrix : public testing::TestWithParam<Case> {};
 
 TEST_P(SdpaMatrix, attends_as_the_reference_does) {
   NBL_REQUIRE_GPU(gpu);
-  if ((gpu->caps().features & kCooperativeMatrix) == 0) {
-    GTEST_SKIP() << "the device has no VK_NV_cooperative_matrix";
+  if (!attends_on_matrices(gpu->caps(), args_of(GetParam(), 512, 1))) {
+    GTEST_SKIP() << "the device has no cooperative matrices";
   }
   const Case& c = GetParam();
   Random random(c.heads * 1000003 + c.head_dim);
@@ -77,6 +77,7 @@ TEST(SdpaMatrixChoice, is_for_many_tokens_over_f16_caches) {
   caps.kind = DeviceKind::discrete;
   caps.features = kCooperativeMatrix | kFloat16 | kSubgroupShuffle;
   caps.subgroup_size = 32;
+  caps.matrix_m = caps.matrix_n = caps.matrix_k = 16;
   caps.max_shared_bytes = 49152;
   caps.lanes = 270336;
   const Case c{"", 8, 2, 64, 64};
@@ -99,6 +100,12 @@ TEST(SdpaMatrixChoice, is_for_many_tokens_over_f16_caches) {
   expect_other(usual, small);
   small = caps;
   small.features = kSubgroupShuffle;
+  expect_other(usual, small);
+  small = caps;
+  small.matrix_n = 8;
+  expect_other(usual, small);
+  small = caps;
+  small.subgroup_size = 64;
   expect_other(usual, small);
 }
 

@@ -80,7 +80,7 @@ TEST_P(TextureLinear, has_the_bits_of_the_buffer_variant) {
   for (const NamedCaps& named : caps_to_compare(*gpu)) {
     SCOPED_TRACE(named.name);
     Caps buffer = named.caps;
-    buffer.features &= ~(kTextureWeights | kAnyCooperativeMatrix);  // matrices read no images
+    buffer.features &= ~(kTextureWeights | kCooperativeMatrix);  // matrices read no images
     const std::vector<uint32_t> want = run_windows(gpu, buffer, c, data, false, 0);
     const uint32_t first = kFirstTexels[turn++ % std::size(kFirstTexels)];
     const std::vector<uint32_t> got = run_windows(gpu, named.caps, c, data, true, first);
