@@ -30,7 +30,7 @@ nbl_status report(Status status, const Error& error, nbl_error* out) {
 // True for failures after which the device's state is not known.
 bool fatal(Code code) {
   return code == Code::device_lost || code == Code::gpu_timeout || code == Code::gpu_stalled ||
-         code == Code::vulkan_call || code == Code::driver_pool_full;
+         code == Code::matrix_layout || code == Code::vulkan_call || code == Code::driver_pool_full;
 }
 
 using Work = Status (*)(const void* context, Error* error);

@@ -15,9 +15,9 @@
  * Every function returns 0 for success or a status; the nbl_error beside it (may be NULL) then
  * holds the facts, and nbl_error_text() makes a sentence of them. A failed call leaves its outputs
  * untouched and the engine as it was, unless the status is device_lost, gpu_timeout, gpu_stalled,
- * vulkan_call, driver_pool_full or engine_dead: then only nbl_close() is left, after which the
- * engine can be opened again in the same arena. Nothing is allocated from any heap, and nothing at
- * all after nbl_open().
+ * matrix_layout, vulkan_call, driver_pool_full or engine_dead: then only nbl_close() is left, after
+ * which the engine can be opened again in the same arena. Nothing is allocated from any heap, and
+ * nothing at all after nbl_open().
  *
  * One thread per engine. Engines share nothing: several may live side by side.
  *

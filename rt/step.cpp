@@ -107,7 +107,9 @@ Status run(const Stepper& s, const PhaseCommands& phase, std::span<const uint32_
   (decode ? sequence->decode_positions : sequence->prefill_positions) =
       sequence->position + static_cast<uint32_t>(tokens.size()) + steps - 1;
   NBL_TRY(invalidate_block(*s.device, block, error));
-  if (result(s, s.plan->options.max_burst + CHAIN_STALLED) == 0) return {};
+  const uint32_t stalled = result(s, s.plan->options.max_burst + CHAIN_STALLED);
+  if (stalled == 0) return {};
+  if (stalled == CHAIN_OTHER_LAYOUT) return fail(error, Code::matrix_layout, 0, {});
   return fail(error, Code::gpu_stalled, 0, {}, 0, s.plan->caps.cores);
 }
 

@@ -11,7 +11,7 @@
 //             nobody wrote to before having read all that the record before this one reads.
 // Work-group  one a core; they share the units of a linear, 8 rows each, or the heads and splits of
 //             an attention.
-// Team        32 lanes: a slice of 16 k-words of a unit at a time, lane 2i + q the word i of quad q.
+// Team        32 lanes: a slice of 16 k-words of a unit at a time, a lane the word of one quad.
 //             Teams share a unit where there are fewer units than teams.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -20,12 +20,18 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
+#ifdef MATRIX
+#extension GL_KHR_shader_subgroup_vote : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_NV_cooperative_matrix : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#endif
 #include "chain.push.h"
 #include "linear.push.h"
 #include "step_state.h"
 
 layout(local_size_x = 128, local_size_x_id = 0) in;
-layout(constant_id = 1) const uint POOL = 512;  // vec4s of shared memory: x, or an attention's parts
+layout(constant_id = 1) const uint POOL = 512;  // uvec4s of shared memory: x, or an attention's parts
 layout(constant_id = 2) const uint D = 64;      // of a head
 layout(constant_id = 3) const uint R = 1;       // queries a kv head
 layout(constant_id = 4) const uint SCALES = LINEAR_F16_SCALES;
@@ -51,8 +57,8 @@ layout(push_constant) uniform Push { ChainPush push; };
 const uint L = gl_WorkGroupSize.x;
 const uint TEAMS = L / CHAIN_TEAM;
 
-shared uint record[2][CHAIN_WORDS];
-shared vec4 pool[POOL];
+shared uint record[3][CHAIN_WORDS];  // this one, the next, and the one after it
+shared uvec4 pool[POOL];
 shared bool stalled;
 
 // Of this lane.
@@ -61,10 +67,18 @@ uint at;          // in the work-group
 uint team, lane;  // lane in its team
 uint position;    // of the token
 
+// What all lanes of a team agree on, said so that the compiler sees it: with matrices it makes sure
+// of who is there wherever lanes may have parted.
+#ifdef MATRIX
+#define agreed(x) subgroupAny(x)
+#else
+#define agreed(x) (x)
+#endif
+
 uint field(uint which, uint word) { return record[which][word]; }
 bool is_attention(uint which) { return (field(which, CHAIN_FLAGS) & CHAIN_ATTENTION) != 0u; }
 
-uint word_ahead;  // of the record after the next, for lanes below CHAIN_WORDS
+uint word_ahead;  // of the third record from here, for lanes below CHAIN_WORDS
 uint serial;      // of the dispatch, times CHAIN_MOST_TAGS
 
 // How often a message is looked for. Work-groups that have not answered after these seconds are not
@@ -76,11 +90,12 @@ const uint PATIENCE = 1u << 15;
 #endif
 
 void give_up() {
-  sync[push.sync + CHAIN_STALLED] = 1u;
+  sync[push.sync + CHAIN_STALLED] = CHAIN_APART;
   stalled = true;
 }
 
-// Four elements of a row from element 4 * index on: of a message (tag not 0) or a plain one.
+// Elements of a row, of a message (tag not 0) or a plain one: four from element 4 * index on, or
+// eight from 8 * index on. All that a lane waits for it asks for together.
 vec4 read_quad(uint place, uint tag, uint index) {
   if (tag == 0u) return quads[place / 4u + index];
   const uint expected = serial + tag;
@@ -94,6 +109,27 @@ vec4 read_quad(uint place, uint tag, uint index) {
   } while ((low.y != expected || low.w != expected || high.y != expected || high.w != expected) &&
            tries < PATIENCE);
   return uintBitsToFloat(uvec4(low.xz, high.xz));
+}
+
+void read_word(uint place, uint tag, uint index, out vec4 low, out vec4 high) {
+  if (tag == 0u) {
+    low = quads[place / 4u + 2u * index];
+    high = quads[place / 4u + 2u * index + 1u];
+    return;
+  }
+  const uint expected = serial + tag;
+  const uint from = place / 2u + 4u * index;
+  uvec4 m[4];
+  uint tries = 0u;
+  uint wrong;
+  [[dont_unroll]] do {
+    [[unroll]] for (uint i = 0u; i < 4u; ++i) m[i] = messages[from + i];
+    if (++tries == PATIENCE) give_up();
+    wrong = 0u;
+    [[unroll]] for (uint i = 0u; i < 4u; ++i) wrong |= (m[i].y ^ expected) | (m[i].w ^ expected);
+  } while (wrong != 0u && tries < PATIENCE);
+  low = uintBitsToFloat(uvec4(m[0].xz, m[1].xz));
+  high = uintBitsToFloat(uvec4(m[2].xz, m[3].xz));
 }
 
 void write_pair(uint place, uint tag, vec2 v) {
@@ -129,27 +165,40 @@ void main() {
   if (step[STEP_TOKEN_COUNT] == 0u) return;
   serial = sync[push.sync + CHAIN_SERIAL] * CHAIN_MOST_TAGS;
   if (at == 0u) stalled = sync[push.sync + CHAIN_STALLED] != 0u;
-  if (at < CHAIN_WORDS) record[0][at] = word_of(0u);
-  word_ahead = word_of(1u);
+#ifdef MATRIX
+  if (agreed(sync[push.sync + CHAIN_LAYOUT] == 0u) && !has_expected_elements()) {
+    sync[push.sync + CHAIN_STALLED] = CHAIN_OTHER_LAYOUT;
+    stalled = true;
+  }
+#endif
+  if (at < CHAIN_WORDS) {
+    record[0][at] = word_of(0u);
+    record[1][at] = word_of(1u);
+  }
+  word_ahead = word_of(2u);
   bool primed = false;
+  uint which = 0u;  // of the records in shared memory
   [[dont_unroll]] for (uint r = 0u; r < push.records; ++r) {
-    const uint which = r & 1u;
+    const uint next = which == 2u ? 0u : which + 1u;
+    const uint last = 3u - which - next;
     // The record is there, and what the one before it kept in shared memory has been read.
     barrier();
     if (stalled) return;
-    if (at < CHAIN_WORDS) record[which ^ 1u][at] = word_ahead;
-    word_ahead = word_of(r + 2u);
+    if (at < CHAIN_WORDS) record[last][at] = word_ahead;
+    word_ahead = word_of(r + 3u);
     if (is_attention(which)) {
       attend(which);
       primed = false;
     } else {
-      multiply(which, primed, r + 1u < push.records);
+      multiply(which, next, primed, r + 1u < push.records);
       primed = true;
     }
+    which = next;
   }
   barrier();
   if (at == 0u && atomicAdd(sync[push.sync + CHAIN_DONE], 1u) + 1u == GROUPS) {
     sync[push.sync + CHAIN_DONE] = 0u;
+    sync[push.sync + CHAIN_LAYOUT] = 1u;
     sync[push.sync + CHAIN_SERIAL] = serial / CHAIN_MOST_TAGS + 1u;
   }
 }

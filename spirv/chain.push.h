@@ -59,9 +59,12 @@
   4096 /* of a dispatch; the serial number of the dispatch times this is added */
 
 /* Words at the end of the results. */
-#define CHAIN_SERIAL 0  /* of the dispatch */
-#define CHAIN_DONE 1    /* work-groups; 0 before and after */
-#define CHAIN_STALLED 2 /* 1 = work-groups did not run side by side: nothing after it is right */
+#define CHAIN_SERIAL 0       /* of the dispatch */
+#define CHAIN_DONE 1         /* work-groups; 0 before and after */
+#define CHAIN_STALLED 2      /* not 0: nothing after it is right, for one of these reasons */
+#define CHAIN_APART 1        /* work-groups did not run side by side */
+#define CHAIN_OTHER_LAYOUT 2 /* lanes do not have the elements of matrices that are expected */
+#define CHAIN_LAYOUT 3       /* 1 = they have been looked at */
 #define CHAIN_SYNC_WORDS 4
 
 #ifdef __cplusplus

@@ -118,16 +118,19 @@ void fetch_angles(uint which) {
   }
 }
 
-float read_element(uint which, uint place) {
+// Two elements of the row.
+vec2 read_elements(uint which, uvec2 place) {
   const uint tag = field(which, CHAIN_X_TAG);
-  if (tag == 0u) return value[place];
-  uvec2 m;
+  if (tag == 0u) return vec2(value[place.x], value[place.y]);
+  const uint expected = serial + tag;
+  uvec2 first, second;
   uint tries = 0u;
   [[dont_unroll]] do {
-    m = message[place];
+    first = message[place.x];
+    second = message[place.y];
     if (++tries == PATIENCE) give_up();
-  } while (m.y != serial + tag && tries < PATIENCE);
-  return uintBitsToFloat(m.x);
+  } while ((first.y != expected || second.y != expected) && tries < PATIENCE);
+  return uintBitsToFloat(uvec2(first.x, second.x));
 }
 
 void write_result(uint which, uint index, vec2 v) {
@@ -145,11 +148,10 @@ void prepare(uint which, Split s) {
     const uvec2 place = pair_place(which, i % (D / 2u));
     const uint from = field(which, CHAIN_QKV) + head * D;
     if (i < (s.queries + 2u) * (D / 2u)) {
-      const float x = read_element(which, from + place.x);
-      const float y = read_element(which, from + place.y);
-      vec2 turned = vec2(x, y);
+      const vec2 v = read_elements(which, from + place);
+      vec2 turned = v;
       if (vector <= s.queries) {
-        turned = vec2(x * angles[n].x - y * angles[n].y, y * angles[n].x + x * angles[n].y);
+        turned = vec2(v.x * angles[n].x - v.y * angles[n].y, v.y * angles[n].x + v.x * angles[n].y);
       }
       if (vector < s.queries) {
         turned *= scale;
@@ -271,12 +273,12 @@ void add_block(uint which, Split s, uint base, uint parity) {
       const uint to_total = row * R + r;
       if (base != s.begin) {
         const float shrink = exp2(old_top - top);
-        sum_low += shrink * pool[to];
-        sum_high += shrink * pool[to + 1u];
+        sum_low += shrink * uintBitsToFloat(pool[to]);
+        sum_high += shrink * uintBitsToFloat(pool[to + 1u]);
         total += shrink * part_totals[to_total];
       }
-      pool[to] = sum_low;
-      pool[to + 1u] = sum_high;
+      pool[to] = floatBitsToUint(sum_low);
+      pool[to + 1u] = floatBitsToUint(sum_high);
       if (chunk == 0u) part_totals[to_total] = total;
     }
     if (at == 0u) split_tops[parity ^ 1u][r] = top;
@@ -340,7 +342,7 @@ void finish_split(uint which, Split s, uint parity) {
     const uint pair = i % (D / 2u);
     Part part = Part(vec2(0.0), split_tops[parity][r], 0.0);
     [[unroll]] for (uint k = 0u; k < PARTS; ++k) {
-      const vec4 four = pool[(k * R + r) * D4 + pair / 2u];
+      const vec4 four = uintBitsToFloat(pool[(k * R + r) * D4 + pair / 2u]);
       part.sums += (pair & 1u) == 0u ? four.xy : four.zw;
       part.total += part_totals[k * R + r];
     }

@@ -1,16 +1,24 @@
 // The linears of chain.comp:
 //   out[n] = inv * sum_k x[k] * norm[k] * (nibble(n, k) - 8) * scale[n][k / G]  (+ bias + residual)
 // as in linear_gemv.comp. A team reads its slices through CHAIN_SLOTS slots: each is loaded again as
-// soon as it has been used, for the slice CHAIN_SLOTS later or for the next record.
+// soon as it has been used, for a later slice or for the next record.
 #include "gated.glsl"
 
 const bool F32_SCALES = SCALES == LINEAR_F32_SCALES;
 
-shared float eights[POOL / 2];  // 8 * the sum of the eight x of a k-word
-shared float squares[TEAMS];
+shared vec4 squares[TEAMS / 4];
 shared vec4 part[2 * TEAMS + 8];  // sums of units that teams share; past the end nothing is used
 #ifndef SHUFFLE
 shared vec4 lane_sums[L];
+#endif
+
+uvec4 slot_bits[CHAIN_SLOTS];
+uvec4 slot_scale[CHAIN_SLOTS];
+
+#ifdef MATRIX
+#include "chain_dot_matrix.glsl"
+#else
+#include "chain_dot.glsl"
 #endif
 
 // Slices of one unit, from `slice` on, every `stride`th.
@@ -20,8 +28,6 @@ struct Stream {
   uint last_word, group_shift;
 };
 
-uvec4 slot_bits[CHAIN_SLOTS];
-uvec4 slot_scale[CHAIN_SLOTS];
 Stream ahead;        // what the slots hold
 vec4 norm_ahead[2];  // for the first word of x that this lane stages
 
@@ -45,7 +51,7 @@ Stream stream_of(uint which, uint turn, uint round, bool wanted) {
   const uint unit = units.x + (team >> shared_by) + turn * (TEAMS >> shared_by);
   const bool live = wanted && unit < units.y;
   const uint read = live ? unit : 0u;
-  const uint quad = 2u * (read & 1u) + (lane & 1u);
+  const uint quad = 2u * (read & 1u) + lane_quad();
   Stream s;
   s.group_shift = shifts & 255u;
   s.stride = 1u << shared_by;
@@ -59,7 +65,7 @@ Stream stream_of(uint which, uint turn, uint round, bool wanted) {
 }
 
 void load_slot(uint slot, Stream s) {
-  const uint word = min((s.slice + slot * s.stride) * 16u + (lane >> 1), s.last_word);
+  const uint word = min((s.slice + slot * s.stride) * 16u + lane_word(), s.last_word);
   slot_bits[slot] = weight[s.weight + word * 4u];
   const uint scale = word >> s.group_shift;
   if (F32_SCALES) {
@@ -68,6 +74,24 @@ void load_slot(uint slot, Stream s) {
     slot_scale[slot].xy = scales[s.scale + scale * 4u];
   }
 }
+
+#ifdef MATRIX
+// Uses the slots and loads them again, without a branch in between: what one waits for is hidden by
+// the others.
+vec4 turn_over(uint first, uint stride, uint slices) {
+  vec4 sum = vec4(0.0);
+  if (agreed(first < slices)) {
+    [[unroll]] for (uint i = 0u; i < CHAIN_SLOTS; ++i) {
+      const uint slice = first + i * stride;
+      sum += use_slot(i, min(slice, slices - 1u), slice < slices);
+      load_slot(i, ahead);
+    }
+  } else {
+    [[unroll]] for (uint i = 0u; i < CHAIN_SLOTS; ++i) load_slot(i, ahead);
+  }
+  return sum;
+}
+#endif
 
 // For this lane's first word of x, before x is there.
 void fetch_norm(uint which) {
@@ -78,44 +102,6 @@ void fetch_norm(uint which) {
   }
 }
 
-// Sum of nibble * x over the eight k of a word, times UNIT.
-#ifdef SHUFFLE
-// A masked nibble is a subnormal half: nibble * 2^-24, or 16 times that. Two of them take one mask,
-// and converting a half is an addition, where converting an integer takes three instructions or one
-// of a quarter of the rate. Vulkan lets a device take subnormal halves for 0: those that have
-// Caps::cores do not.
-const float UNIT = 1.0 / 16777216.0;
-float eight_products(uint word, vec4 low, vec4 high) {
-  const vec2 k02 = unpackHalf2x16(word & 0x000f000fu);
-  const vec2 k46 = unpackHalf2x16(word & 0x00f000f0u);
-  const vec2 k13 = unpackHalf2x16((word >> 8) & 0x000f000fu);
-  const vec2 k57 = unpackHalf2x16((word >> 8) & 0x00f000f0u);
-  const float first = k02.x * low.x + k13.x * low.y + k02.y * low.z + k13.y * low.w;
-  const float second = k46.x * high.x + k57.x * high.y + k46.y * high.z + k57.y * high.w;
-  return second * 0.0625 + first;
-}
-#else
-const float UNIT = 1.0;
-float eight_products(uint word, vec4 low, vec4 high) {
-  const uvec2 w = uvec2(word, word >> 4) & 0x0f0f0f0fu;
-  return dot(vec4(w.x & 0xffu, (w.x >> 8) & 0xffu, (w.x >> 16) & 0xffu, w.x >> 24), low) +
-         dot(vec4(w.y & 0xffu, (w.y >> 8) & 0xffu, (w.y >> 16) & 0xffu, w.y >> 24), high);
-}
-#endif
-
-vec4 use_slot(uint slot, uint slice) {
-  const uint word = slice * 16u + (lane >> 1);
-  const uvec4 bits = slot_bits[slot];
-  const vec4 low = pool[2u * word], high = pool[2u * word + 1u];
-  const vec4 scale = F32_SCALES ? uintBitsToFloat(slot_scale[slot])
-                                : vec4(unpackHalf2x16(slot_scale[slot].x),
-                                       unpackHalf2x16(slot_scale[slot].y));
-  const vec4 products =
-      vec4(eight_products(bits.x, low, high), eight_products(bits.y, low, high),
-           eight_products(bits.z, low, high), eight_products(bits.w, low, high));
-  return (products * (1.0 / UNIT) - eights[word]) * scale;
-}
-
 // x, times norm, into shared memory, zero past its end.
 void stage(uint which) {
   const uint flags = field(which, CHAIN_FLAGS);
@@ -123,11 +109,16 @@ void stage(uint which) {
   const uint live_words = (field(which, CHAIN_COLUMNS) + 31u) / 32u * 4u;
   const uint last = field(which, CHAIN_COLUMNS) / 4u - 1u;
   float square = 0.0;
+#ifdef MATRIX
+  // Whole teams: four lanes work together.
+  [[dont_unroll]] for (uint from = 0u; agreed(from + team * CHAIN_TEAM < words); from += L) {
+    const uint word = from + at;
+#else
   [[dont_unroll]] for (uint word = at; word < words; word += L) {
+#endif
     vec4 low = vec4(0.0), high = vec4(0.0);
     if (word < live_words) {
-      low = read_quad(field(which, CHAIN_X), field(which, CHAIN_X_TAG), 2u * word);
-      high = read_quad(field(which, CHAIN_X), field(which, CHAIN_X_TAG), 2u * word + 1u);
+      read_word(field(which, CHAIN_X), field(which, CHAIN_X_TAG), word, low, high);
     }
     if ((flags & GEMV_NORM) != 0u) {
       square += dot(low, low) + dot(high, high);
@@ -136,9 +127,7 @@ void stage(uint which) {
       low *= ahead ? norm_ahead[0] : norms[norm + min(2u * word, last)];
       high *= ahead ? norm_ahead[1] : norms[norm + min(2u * word + 1u, last)];
     }
-    pool[2u * word] = low;
-    pool[2u * word + 1u] = high;
-    eights[word] = 8.0 * dot(low + high, vec4(1.0));
+    keep_word(word, words, low, high);
   }
   if ((flags & GEMV_NORM) == 0u) return;
 #ifdef SHUFFLE
@@ -151,78 +140,59 @@ void stage(uint which) {
   square = 0.0;
   for (uint i = 0u; i < CHAIN_TEAM; ++i) square += lane_sums[team * CHAIN_TEAM + i].x;
 #endif
-  if (lane == 0u) squares[team] = square;
+  if (lane == 0u) squares[team / 4u][team % 4u] = square;
 }
 
+// 1 / rms(x), or 1 where there is no norm.
 float inverse_rms(uint which) {
-  if ((field(which, CHAIN_FLAGS) & GEMV_NORM) == 0u) return 1.0;
-  float sum = 0.0;
-#ifdef SHUFFLE
-  sum = squares[lane % TEAMS];
-  [[unroll]] for (uint away = 1u; away < TEAMS; away *= 2u) sum += subgroupShuffleXor(sum, away);
-#else
-  for (uint i = 0u; i < TEAMS; ++i) sum += squares[i];
-#endif
-  return inversesqrt(sum / float(field(which, CHAIN_COLUMNS)) +
-                     uintBitsToFloat(field(which, CHAIN_EPS)));
+  vec4 sum = vec4(0.0);
+  [[unroll]] for (uint i = 0u; i < TEAMS / 4u; ++i) sum += squares[i];
+  const float mean = dot(sum, vec4(1.0)) / float(field(which, CHAIN_COLUMNS));
+  const float inv = inversesqrt(mean + uintBitsToFloat(field(which, CHAIN_EPS)));
+  return (field(which, CHAIN_FLAGS) & GEMV_NORM) != 0u ? inv : 1.0;
 }
 
-// The sums of a team's quads, in its lanes 0 and 1. All lanes of the work-group come here together.
-vec4 join_lanes(vec4 sum) {
-#ifdef SHUFFLE
-  [[unroll]] for (uint away = 2u; away < CHAIN_TEAM; away *= 2u) {
-    sum += subgroupShuffleXor(sum, away);
-  }
-  return sum;
-#else
-  barrier();
-  lane_sums[at] = sum;
-  barrier();
-  sum = vec4(0.0);
-  for (uint i = lane & 1u; i < CHAIN_TEAM; i += 2u) sum += lane_sums[team * CHAIN_TEAM + i];
-  return sum;
-#endif
-}
-
-// What a quad's results are added to.
-struct Added {
-  vec4 bias, residual;
-};
-
-Added added_to(uint which, uint quad) {
+// What is added to a quad's sums: its bias, or residual, or both.
+vec4 added_to(uint which, uint quad) {
   const uint flags = field(which, CHAIN_FLAGS);
-  Added a = Added(vec4(0.0), vec4(0.0));
+  vec4 added = vec4(0.0);
   if ((flags & LINEAR_RESIDUAL) != 0u) {
-    a.residual = read_quad(field(which, CHAIN_RESIDUAL), field(which, CHAIN_RESIDUAL_TAG), quad);
+    added = read_quad(field(which, CHAIN_RESIDUAL), field(which, CHAIN_RESIDUAL_TAG), quad);
   }
   if ((flags & LINEAR_BIAS) != 0u) {
     const uint rows = field(which, CHAIN_LIVE_ROWS);
     const uint bias = field(which, CHAIN_BIAS);
     [[unroll]] for (uint i = 0u; i < 4u; ++i) {
       const uint row = quad * 4u + i;
-      if (row < rows) a.bias[i] = table[bias + row];
+      if (row < rows) added[i] += table[bias + row];
     }
   }
-  return a;
+  return added;
 }
 
-void store_quad(uint which, uint quad, vec4 sum, Added a) {
-  sum += a.bias;
-  const uint out_place = field(which, CHAIN_OUT);
-  const uint tag = field(which, CHAIN_OUT_TAG);
-  const bool swiglu = (field(which, CHAIN_FLAGS) & LINEAR_SWIGLU) != 0u;
-  if (swiglu) {
-    const bool gelu = (field(which, CHAIN_FLAGS) & LINEAR_GELU) != 0u;
-    sum.xy = vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu));
+// Where a record's results go.
+struct Out {
+  uint place, tag, flags;
+};
+
+Out out_of(uint which) {
+  return Out(field(which, CHAIN_OUT), field(which, CHAIN_OUT_TAG), field(which, CHAIN_FLAGS));
+}
+
+// A gate has no residual.
+void store_quad(Out o, uint quad, vec4 sum) {
+  if ((o.flags & LINEAR_SWIGLU) != 0u) {
+    const bool gelu = (o.flags & LINEAR_GELU) != 0u;
+    write_pair(o.place + 2u * quad, o.tag,
+               vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu)));
   } else {
-    sum += a.residual;
+    write_pair(o.place + 4u * quad, o.tag, sum.xy);
+    write_pair(o.place + 4u * quad + 2u, o.tag, sum.zw);
   }
-  write_pair(out_place + (swiglu ? 2u : 4u) * quad, tag, sum.xy);
-  if (!swiglu) write_pair(out_place + 4u * quad + 2u, tag, sum.zw);
 }
 
 // One record. `primed`: its first slices are in the slots already.
-void multiply(uint which, bool primed, bool has_next) {
+void multiply(uint which, uint next, bool primed, bool has_next) {
   const uint shared_by = field(which, CHAIN_SHIFTS) >> 8;
   const uint turns = field(which, CHAIN_TURNS);
   const uint rounds = field(which, CHAIN_ROUNDS);
@@ -233,9 +203,8 @@ void multiply(uint which, bool primed, bool has_next) {
   const bool may_store = shared_by == 0u ? lane < 2u : at < quads_a_turn;
   uint quad = 2u * units.x + (shared_by == 0u ? 2u * team + lane : at);
   fetch_norm(which);
-  float inv = 1.0;
   vec4 sum = vec4(0.0);
-  Added added = Added(vec4(0.0), vec4(0.0));
+  vec4 added = vec4(0.0);
   if (!primed) ahead.slices = 0u;
   bool filling = !primed;
   uint unit_turn = 0u;  // of the slices that are in the slots
@@ -245,38 +214,46 @@ void multiply(uint which, bool primed, bool has_next) {
     uint next_round = 0u;
     bool to_next = false;
     if (!filling) {
-      if (round == 0u && unit_turn == 0u) {
+      next_round = round + 1u == rounds ? 0u : round + 1u;
+      next_turn = next_round == 0u ? unit_turn + 1u : unit_turn;
+      to_next = (next_turn == turns);
+    }
+    // What need not wait for x is done before.
+    const uint target = to_next ? next : which;
+    const bool wanted = !to_next || (has_next && !is_attention(target));
+    const Stream following =
+        stream_of(wanted ? target : which, to_next ? 0u : next_turn, next_round, wanted);
+    if (!filling && round == 0u) {
+      sum = vec4(0.0);
+      if (may_store && quad < end) added = added_to(which, quad);
+      if (unit_turn == 0u) {
         // A work-group without units reads nothing, so that nobody has to wait for it.
         if (units.x != units.y) stage(which);
         barrier();
-        inv = inverse_rms(which);
       }
-      if (round == 0u) {
-        sum = vec4(0.0);
-        if (may_store && quad < end) added = added_to(which, quad);
-      }
-      next_round = round + 1u == rounds ? 0u : round + 1u;
-      next_turn = next_round == 0u ? unit_turn + 1u : unit_turn;
-      to_next = next_turn == turns;
     }
     const uint slice0 = ahead.slice, stride = ahead.stride, slices = ahead.slices;
-    const uint target = to_next ? which ^ 1u : which;
-    const bool wanted = !to_next || (has_next && !is_attention(target));
-    ahead = stream_of(wanted ? target : which, to_next ? 0u : next_turn, next_round, wanted);
+    ahead = following;
     // Teams without work are many in small matrices.
-    const bool loads = ahead.slice < ahead.slices;
-    if (slice0 < slices || loads) {
+    const bool loads = agreed(ahead.slice < ahead.slices);
+    if (agreed(slice0 < slices || loads)) {
+#ifdef MATRIX
+      sum += turn_over(slice0, stride, slices);
+#else
       [[unroll]] for (uint i = 0u; i < CHAIN_SLOTS; ++i) {
         const uint slice = slice0 + i * stride;
         if (slice < slices) sum += use_slot(i, slice);
         load_slot(i, ahead);
       }
+#endif
     }
     if (filling) {
       filling = false;
       continue;
     }
     if (next_round == 0u) {
+      const Out place = out_of(which);
+      const float inv = inverse_rms(which);
       sum = join_lanes(sum);
       if (shared_by != 0u) {
         if (lane < 2u) part[2u * team + lane] = sum;
@@ -291,7 +268,7 @@ void multiply(uint which, bool primed, bool has_next) {
           }
         }
       }
-      if (may_store && quad < end) store_quad(which, quad, sum * inv, added);
+      if (may_store && quad < end) store_quad(place, quad, sum * inv + added);
       quad += quads_a_turn;
     }
     if (to_next) return;

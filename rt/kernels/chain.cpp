@@ -18,6 +18,8 @@ constexpr uint32_t kFloorLanes = 128;
 // parameters).
 constexpr uint64_t kSmallBytes = 16384;
 constexpr uint32_t kWordsOfSlice = 16;  // of 8 columns
+constexpr uint32_t kMatrixGroupShift =
+    2;  // log2 of the words of a group that matrices take at least
 
 bool shuffles(const Caps& caps) {
   return (caps.features & kSubgroupShuffle) != 0 && caps.subgroup_size == CHAIN_TEAM &&
@@ -46,15 +48,21 @@ uint32_t shared_bytes(const Caps& caps, const ChainShape& shape, uint32_t lanes)
                           (shuffles(caps) ? 0 : lanes * 16);
   const uint32_t attention = queries * dim * 4 + 2 * dim * 4 + 2 * queries * positions * 4 +
                              2 * queries * teams * 4 + queries * parts * 4 + 2 * queries * 4;
-  return linear + attention + 2 * CHAIN_WORDS * 4 + 16;
+  return linear + attention + 3 * CHAIN_WORDS * 4 + 16;
 }
 
 bool fits_lanes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
   return shared_bytes(caps, shape, lanes) <= caps.max_shared_bytes;
 }
 
-VariantId variant_of(const Caps& caps) {
+VariantId on_lanes(const Caps& caps) {
   return shuffles(caps) ? VariantId::chain_shuffle : VariantId::chain_floor;
+}
+
+bool has_matrices(const Caps& caps) {
+  constexpr VariantId kId = VariantId::chain_matrix;
+  const uint32_t needs = kVariants[static_cast<uint32_t>(kId)].needs;
+  return shuffles(caps) && (caps.features & needs) == needs && is_linked(kId);
 }
 
 // As few as a chain may have.
@@ -107,6 +115,7 @@ bool join_linear(const KernelCall& call, ChainShape* shape) {
   if (shape->linear && shape->scales != scales) return false;
   shape->linear = true;
   shape->scales = scales;
+  shape->small_groups |= linear_of(call).group_shift < kMatrixGroupShift;
   const uint32_t slices = div_up(linear_of(call).k_words, kWordsOfSlice);
   shape->x_quads = max_of(shape->x_quads, 2 * slices * kWordsOfSlice);
   return true;
@@ -199,10 +208,10 @@ void write_attention(const Caps& caps, const KernelCall& call, Places places,
 }  // namespace
 
 bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape) {
-  if (!is_linked(variant_of(caps))) return false;
   ChainShape wider = *shape;
   const bool takes = is_attention(call) ? join_attention(call, &wider) : join_linear(call, &wider);
-  if (!takes || !fits_lanes(caps, wider, least_lanes(caps))) return false;
+  if (!takes || !is_linked(on_lanes(caps))) return false;
+  if (!fits_lanes(caps, wider, least_lanes(caps))) return false;
   *shape = wider;
   return true;
 }
@@ -221,6 +230,7 @@ uint64_t chain_part_bytes(const Caps& caps, const KernelCall& call) {
 void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape) {
   const bool small = record_bytes < kSmallBytes * caps.cores;
   const uint32_t most = most_lanes(caps);
+  shape->matrices = has_matrices(caps) && !small && !shape->small_groups;
   shape->lanes = small || !fits_lanes(caps, *shape, most) ? least_lanes(caps) : most;
 }
 
@@ -236,7 +246,7 @@ void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelC
 KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
                       uint32_t sync) {
   KernelCall call;
-  call.variant = static_cast<uint16_t>(variant_of(caps));
+  call.variant = static_cast<uint16_t>(shape.matrices ? VariantId::chain_matrix : on_lanes(caps));
   call.spec_count = 7;
   call.spec[0] = shape.lanes;
   call.spec[1] = pool_of(caps, shape, shape.lanes);

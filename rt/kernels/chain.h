@@ -22,10 +22,13 @@ struct ChainShape {
   uint32_t head_dim = 0;  // 0 = no attention
   uint32_t queries = 0;   // a kv head
   uint32_t kv_heads = 0;
-  uint32_t scales = 0;   // LINEAR_F32_SCALES or LINEAR_F16_SCALES
-  bool linear = false;   // there is one
-  uint32_t x_quads = 0;  // vec4s of the longest x
-  uint32_t lanes = 0;    // of a work-group: set by settle_chain()
+  uint32_t scales = 0;        // LINEAR_F32_SCALES or LINEAR_F16_SCALES
+  bool linear = false;        // there is one
+  bool small_groups = false;  // one of fewer than 32 columns a scale
+  uint32_t x_quads = 0;       // vec4s of the longest x
+  // Set by settle_chain():
+  uint32_t lanes = 0;     // of a work-group
+  bool matrices = false;  // weights are multiplied on matrix units
 };
 
 // True where a chain of *shape can take the call as one more record: one row times a q4 weight in a

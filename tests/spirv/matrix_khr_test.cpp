@@ -135,7 +135,8 @@ TEST(MatrixKhr, refuses_what_it_cannot_know) {
 }
 
 TEST(MatrixKhr, is_what_the_committed_kernels_are) {
-  for (const VariantId id : {VariantId::gemm_matrix_khr, VariantId::gemm_matrix_khr_small}) {
+  for (const VariantId id : {VariantId::gemm_matrix, VariantId::gemm_matrix_small,
+                             VariantId::sdpa_matrix64, VariantId::chain_matrix}) {
     const Variant& variant = kVariants[static_cast<size_t>(id)];
     const uint32_t* const words = kVariantWords[static_cast<size_t>(id)];
     uint32_t types = 0, products = 0, older = 0;
