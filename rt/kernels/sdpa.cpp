@@ -38,7 +38,7 @@ bool on_matrices(const Caps& caps, const SdpaArgs& args, VariantId* variant) {
 // Each query costs 2 * head_dim / lane registers a lane. Four fit the 64 registers of small
 // embedded GPUs; wide devices and CPUs gain from eight.
 Tile tile_of(const Caps& caps, const SdpaArgs& args) {
-  VariantId matrix;
+  VariantId matrix = VariantId::sdpa_floor;
   if (on_matrices(caps, args, &matrix)) return {matrix, kMatrixLocal, kMatrixQueries};
   const bool scalar = (caps.features & kScalarLoads) != 0;
   const uint32_t most = scalar || caps.kind == DeviceKind::discrete ? 8 : 4;
