@@ -44,7 +44,7 @@ void check_module(Driver& driver, const Device& device, const Shader& shader) {
   }
 }
 
-bool has_khr_matrices(const Shader& shader) {
+bool has_matrices(const Shader& shader) {
   for (size_t i = 0; i < std::size(kCapabilities); ++i) {
     const bool used = (shader.facts.capability_mask >> i & 1u) != 0;
     if (used && kCapabilities[i].needs == kCooperativeMatrix) return true;
@@ -97,7 +97,7 @@ void check_pipeline(Driver& driver, const PipelineLayout& layout, const Pipeline
                                " are more than the device's " +
                                std::to_string(driver.caps.max_invocations));
   }
-  if (has_khr_matrices(shader)) check_subgroups(driver, stage, size);
+  if (has_matrices(shader)) check_subgroups(driver, stage, size);
   if (shader.facts.shared_bytes > driver.caps.max_shared_bytes) {
     driver.complain(kCall, std::to_string(shader.facts.shared_bytes) +
                                " bytes of shared memory are more than the device's " +

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "rt/kernels/chain.h"
+#include "tests/rt/kernels/chain_cases.h"
 #include "tests/rt/kernels/linear_cases.h"
 
 namespace nbl::test {
@@ -17,14 +18,6 @@ struct Case {
 void PrintTo(const Case& c, std::ostream* out) {
   PrintTo(c.linear, out);
   *out << " cores " << c.cores << " x * " << c.x_scale;
-}
-
-Caps caps_of(const Gpu& gpu, uint32_t cores) {
-  Caps caps = gpu.caps();
-  caps.kind = DeviceKind::discrete;
-  caps.features &= ~uint32_t{kScalarLoads};
-  caps.cores = cores;
-  return caps;
 }
 
 // Where each binding's words begin in one buffer.
@@ -42,7 +35,7 @@ struct Block {
 // a large model, whose weights matrix units multiply where there are any.
 bool run_record(Gpu* gpu, const Case& c, const LinearData& data, bool large,
                 std::vector<float>* got) {
-  const Caps caps = caps_of(*gpu, c.cores);
+  const Caps caps = caps_of_cores(*gpu, c.cores);
   const LinearCase& l = c.linear;
   KernelCall linear;
   EXPECT_TRUE(call_linear(caps, args_of(l, 0, data.weight.padded_rows), &linear, nullptr).ok());

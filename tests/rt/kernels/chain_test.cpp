@@ -7,6 +7,7 @@
 
 #include "rt/kernels/rope_update_cache.h"
 #include "rt/kernels/sdpa_token.h"
+#include "tests/rt/kernels/chain_cases.h"
 #include "tests/support/attention.h"
 #include "tests/support/rope_table.h"
 
@@ -25,14 +26,6 @@ struct Case {
 void PrintTo(const Case& c, std::ostream* out) {
   *out << "H" << c.heads << "/" << c.kv_heads << " D" << c.head_dim << " at " << c.input_pos
        << " cores " << c.cores << " window " << c.window << " cap " << c.softcap;
-}
-
-Caps caps_of(const Gpu& gpu, uint32_t cores) {
-  Caps caps = gpu.caps();
-  caps.kind = DeviceKind::discrete;
-  caps.features &= ~uint32_t{kScalarLoads};
-  caps.cores = cores;
-  return caps;
 }
 
 template <typename T>
@@ -64,7 +57,7 @@ struct Attention {
 
   // False where the device takes no chain.
   bool plan(const Gpu& gpu, const Case& c) {
-    const Caps caps = caps_of(gpu, c.cores);
+    const Caps caps = caps_of_cores(gpu, c.cores);
     const SdpaTokenArgs args{c.heads,   c.kv_heads, c.head_dim, c.head_dim, false,
                              c.context, 0.2f,       DType::f16, c.window,   c.softcap};
     KernelCall token;
@@ -82,7 +75,7 @@ struct Attention {
     places[5].bytes = qkv.size() * 4;
     places[kChainParts].tag = 1;
     write_chain_record(caps, shape, token, places, record);
-    call = call_chain(caps_of(gpu, 1), shape, 1, 0, 0);
+    call = call_chain(caps_of_cores(gpu, 1), shape, 1, 0, 0);
     return true;
   }
 
