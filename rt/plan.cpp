@@ -302,19 +302,21 @@ Status add_cache_phase(const Model& model, const Work& work, Plan* plan, Phase* 
   return {};
 }
 
-// The activation block, which both phases share, and the block that the host sees.
+// The activation block, which both phases share, and the block that the host sees. A decode step's
+// messages lie behind its values, where a prompt's values may lie as well: its step clears them.
 Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block, Error* error) {
-  const uint64_t values = max_of(plan->decode.activation_bytes, plan->prefill.activation_bytes);
-  const uint64_t begin = align_up(values, kDeviceAlignBytes);
-  const uint64_t messages = align_up(begin + plan->records.size_bytes(), kDeviceAlignBytes);
-  const uint64_t bytes = messages + message_bytes(*plan, plan->decode);
+  const uint64_t messages = align_up(plan->decode.activation_bytes, kDeviceAlignBytes);
+  const uint64_t rows = messages + message_bytes(*plan, plan->decode);
+  const uint64_t program =
+      align_up(max_of(rows, plan->prefill.activation_bytes), kDeviceAlignBytes);
+  const uint64_t bytes = program + plan->records.size_bytes();
   if (bytes > plan->caps.max_allocation_bytes) {
     return fail(error, Code::device_limit, 0, "the activation memory", bytes,
                 plan->caps.max_allocation_bytes);
   }
   *activation_block = *count;
-  plan->program = {*count, begin, plan->records.size_bytes()};
-  plan->messages = {*count, messages, bytes - messages};
+  plan->program = {*count, program, plan->records.size_bytes()};
+  plan->messages = {*count, messages, rows - messages};
   plan->blocks[(*count)++] = {BlockRole::activations,           false, false, 0,
                               max_of(bytes, kDeviceAlignBytes), 0};
   const uint32_t io = *count;

@@ -6,9 +6,7 @@
 // Shapes      program: records of CHAIN_WORDS (chain.push.h); weights, caches and activations:
 //             whole blocks of memory, in which records name places.
 // Layout      as in linear.glsl and sdpa_token.comp.
-// Messages    chain.push.h. Reading one waits until it is there. That a slot is free again needs no
-//             sign either: whoever writes to a record's row has read all of the row before it, which
-//             nobody wrote to before having read all that the record before this one reads.
+// Messages    chain.push.h. Reading one waits until it is there, word by word.
 // Work-group  one a core; they share the units of a linear, 8 rows each, or the heads and splits of
 //             an attention.
 // Team        32 lanes: a slice of 16 k-words of a unit at a time, a lane the word of one quad.
@@ -50,8 +48,9 @@ layout(set = 0, binding = 3) coherent buffer Quads { vec4 quads[]; };
 layout(set = 0, binding = 4) readonly buffer Program { uint program[]; };
 // glslc makes of volatile what coherent is as well; both would be said twice.
 layout(set = 0, binding = 5) volatile buffer Sync { uint sync[]; };
-layout(set = 0, binding = 6) volatile buffer Messages { uvec4 messages[]; };  // two each
-layout(set = 0, binding = 6) volatile buffer Message { uvec2 message[]; };
+layout(set = 0, binding = 6) volatile buffer Messages { uvec4 messages[]; };
+layout(set = 0, binding = 6) volatile buffer MessagePairs { uvec2 message_pairs[]; };
+layout(set = 0, binding = 6) volatile buffer MessageWords { uint message_words[]; };
 layout(push_constant) uniform Push { ChainPush push; };
 
 const uint L = gl_WorkGroupSize.x;
@@ -76,10 +75,11 @@ uint position;    // of the token
 #endif
 
 uint field(uint which, uint word) { return record[which][word]; }
-bool is_attention(uint which) { return (field(which, CHAIN_FLAGS) & CHAIN_ATTENTION) != 0u; }
+bool has(uint which, uint flag) { return (field(which, CHAIN_FLAGS) & flag) != 0u; }
+bool is_attention(uint which) { return has(which, CHAIN_ATTENTION); }
 
 uint word_ahead;  // of the third record from here, for lanes below CHAIN_WORDS
-uint serial;      // of the dispatch, times CHAIN_MOST_TAGS
+uint here;        // uvec4 of the messages where this dispatch's copy of them begins
 
 // How often a message is looked for. Work-groups that have not answered after these seconds are not
 // running. (CPU implementations end every loop after 65535 rounds.)
@@ -94,50 +94,67 @@ void give_up() {
   stalled = true;
 }
 
-// Elements of a row, of a message (tag not 0) or a plain one: four from element 4 * index on, or
-// eight from 8 * index on. All that a lane waits for it asks for together.
-vec4 read_quad(uint place, uint tag, uint index) {
-  if (tag == 0u) return quads[place / 4u + index];
-  const uint expected = serial + tag;
-  const uint from = place / 2u + 2u * index;
+bool some_missing(uvec4 m) { return min(min(m.x, m.y), min(m.z, m.w)) == 0u; }
+
+// Four elements of a row from 4 * index on.
+vec4 read_quad(uint place, bool message, uint index) {
+  if (!message) return quads[place / 4u + index];
+  uvec4 m;
+  uint tries = 0u;
+  [[dont_unroll]] do {
+    m = messages[here + place / 4u + index];
+    if (++tries == PATIENCE) give_up();
+  } while (some_missing(m) && tries < PATIENCE);
+  return uintBitsToFloat(m);
+}
+
+// Eight elements of a row, 0 where they are missing.
+struct Eight {
   uvec4 low, high;
-  uint tries = 0u;
-  [[dont_unroll]] do {
-    low = messages[from];
-    high = messages[from + 1u];
-    if (++tries == PATIENCE) give_up();
-  } while ((low.y != expected || low.w != expected || high.y != expected || high.w != expected) &&
-           tries < PATIENCE);
-  return uintBitsToFloat(uvec4(low.xz, high.xz));
-}
+};
 
-void read_word(uint place, uint tag, uint index, out vec4 low, out vec4 high) {
-  if (tag == 0u) {
-    low = quads[place / 4u + 2u * index];
-    high = quads[place / 4u + 2u * index + 1u];
-    return;
+// Elements from 8 * index on; `early` has them already where the call before asked for them. All that
+// a lane waits for it asks for together: where there is `more`, what it reads next, L words on.
+Eight read_word(uint place, bool message, uint index, bool more, inout Eight early) {
+  Eight m = early;
+  early = Eight(uvec4(0u), uvec4(0u));
+  if (!message) {
+    m.low = floatBitsToUint(quads[place / 4u + 2u * index]);
+    m.high = floatBitsToUint(quads[place / 4u + 2u * index + 1u]);
+    return m;
   }
-  const uint expected = serial + tag;
-  const uint from = place / 2u + 4u * index;
-  uvec4 m[4];
+  const uint from = here + place / 4u + 2u * index;
   uint tries = 0u;
-  uint wrong;
-  [[dont_unroll]] do {
-    [[unroll]] for (uint i = 0u; i < 4u; ++i) m[i] = messages[from + i];
+  [[dont_unroll]] while (some_missing(min(m.low, m.high)) && tries < PATIENCE) {
+    m.low = messages[from];
+    m.high = messages[from + 1u];
+    if (more) {
+      early.low = messages[from + 2u * L];
+      early.high = messages[from + 2u * L + 1u];
+    }
     if (++tries == PATIENCE) give_up();
-    wrong = 0u;
-    [[unroll]] for (uint i = 0u; i < 4u; ++i) wrong |= (m[i].y ^ expected) | (m[i].w ^ expected);
-  } while (wrong != 0u && tries < PATIENCE);
-  low = uintBitsToFloat(uvec4(m[0].xz, m[1].xz));
-  high = uintBitsToFloat(uvec4(m[2].xz, m[3].xz));
+  }
+  return m;
 }
 
-void write_pair(uint place, uint tag, vec2 v) {
-  if (tag == 0u) {
-    pairs[place / 2u] = v;
+uvec2 as_message(vec2 v) {
+  const uvec2 bits = floatBitsToUint(v);
+  return uvec2(bits.x == 0u ? CHAIN_ZERO : bits.x, bits.y == 0u ? CHAIN_ZERO : bits.y);
+}
+
+void write_pair(uint place, bool message, vec2 v) {
+  if (message) {
+    message_pairs[2u * here + place / 2u] = as_message(v);
   } else {
-    const uvec2 bits = floatBitsToUint(v);
-    messages[place / 2u] = uvec4(bits.x, serial + tag, bits.y, serial + tag);
+    pairs[place / 2u] = v;
+  }
+}
+
+void write_quad(uint place, bool message, vec4 v) {
+  if (message) {
+    messages[here + place / 4u] = uvec4(as_message(v.xy), as_message(v.zw));
+  } else {
+    quads[place / 4u] = v;
   }
 }
 
@@ -163,7 +180,8 @@ void main() {
 #endif
   position = step[STEP_INPUT_POS];
   if (step[STEP_TOKEN_COUNT] == 0u) return;
-  serial = sync[push.sync + CHAIN_SERIAL] * CHAIN_MOST_TAGS;
+  const uint serial = sync[push.sync + CHAIN_SERIAL];
+  here = push.messages + (serial & 1u) * push.quads;
   if (at == 0u) stalled = sync[push.sync + CHAIN_STALLED] != 0u;
 #ifdef MATRIX
   if (agreed(sync[push.sync + CHAIN_LAYOUT] == 0u) && !has_expected_elements()) {
@@ -176,6 +194,10 @@ void main() {
     record[1][at] = word_of(1u);
   }
   word_ahead = word_of(2u);
+  const uint other = 2u * push.messages + push.quads - here;
+  [[dont_unroll]] for (uint i = group * L + at; i < push.quads; i += GROUPS * L) {
+    messages[other + i] = uvec4(0u);
+  }
   bool primed = false;
   uint which = 0u;  // of the records in shared memory
   [[dont_unroll]] for (uint r = 0u; r < push.records; ++r) {
@@ -199,6 +221,6 @@ void main() {
   if (at == 0u && atomicAdd(sync[push.sync + CHAIN_DONE], 1u) + 1u == GROUPS) {
     sync[push.sync + CHAIN_DONE] = 0u;
     sync[push.sync + CHAIN_LAYOUT] = 1u;
-    sync[push.sync + CHAIN_SERIAL] = serial / CHAIN_MOST_TAGS + 1u;
+    sync[push.sync + CHAIN_SERIAL] = serial + push.last;
   }
 }

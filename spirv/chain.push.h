@@ -2,10 +2,10 @@
 #ifndef NBL_SPIRV_CHAIN_PUSH_H
 #define NBL_SPIRV_CHAIN_PUSH_H
 
-#define CHAIN_WORDS 20
+#define CHAIN_WORDS 16
 
 /* Words of a record. Places are indices into the buffers, in elements of the type that is named;
-   of a row: floats, or pairs of a message. */
+   of a row in floats: into the activations, or where a flag says so into the messages. */
 #define CHAIN_FLAGS 0 /* LINEAR_*, GEMV_NORM and the following */
 /* of a linear */
 #define CHAIN_WEIGHT 1   /* uvec4 */
@@ -23,43 +23,38 @@
 #define CHAIN_LIVE_ROWS 13 /* that a bias has */
 #define CHAIN_TURNS 14     /* units that a team takes, one after the other */
 #define CHAIN_ROUNDS 15    /* of CHAIN_SLOTS slices, for a unit */
-#define CHAIN_X_TAG 16     /* of the message that x is; 0 = a plain row. Likewise: */
-#define CHAIN_OUT_TAG 17
-#define CHAIN_RESIDUAL_TAG 18
 /* of an attention */
-#define CHAIN_TABLE 1   /* float */
-#define CHAIN_K_CACHE 2 /* uvec4 */
-#define CHAIN_V_CACHE 3 /* uvec4 */
-#define CHAIN_QKV 4     /* row */
-#define CHAIN_RESULT 5  /* row */
-#define CHAIN_PARTS 6   /* of splits that are to be joined, in pairs of a message */
-#define CHAIN_PARTS_TAG 7
+#define CHAIN_TABLE 1       /* float */
+#define CHAIN_K_CACHE 2     /* uvec4 */
+#define CHAIN_V_CACHE 3     /* uvec4 */
+#define CHAIN_QKV 4         /* row */
+#define CHAIN_RESULT 5      /* row */
+#define CHAIN_PARTS 6       /* float of the messages: of splits that are to be joined */
 #define CHAIN_LONE_BLOCKS 8 /* of positions, up to which a task has one query */
 #define CHAIN_SPLITS 9
 #define CHAIN_CONTEXT 11
 #define CHAIN_ROTARY 12 /* rotary_dim, pair_offset << 16 */
 #define CHAIN_WINDOW 13
 #define CHAIN_QUERY_SCALE 14
-#define CHAIN_CAP 15 /* cap * log2(e), 0 = none; X_TAG and OUT_TAG as above */
+#define CHAIN_CAP 15 /* cap * log2(e), 0 = none */
 
 /* Flags above those of linear.push.h. */
 #define CHAIN_ATTENTION 0x10000u
+#define CHAIN_X_MESSAGE 0x20000u /* x or qkv, and likewise: */
+#define CHAIN_OUT_MESSAGE 0x40000u
+#define CHAIN_RESIDUAL_MESSAGE 0x80000u
 
 #define CHAIN_SLOTS 4 /* loads of weights that a lane has in flight */
 #define CHAIN_TEAM 32 /* lanes that share a unit's slice of CHAIN_TEAM * 4 columns */
 
-/* Rows that pass between records are messages: pairs of a float and a tag, which comes with it in
-   one store of 8 bytes, so that a reader needs no other sign that it is there. Each record reads
-   (x, qkv) the whole row that the record before it wrote, so that it writes nothing before those
-   before it have read everything. A record's row lies in slot (tag - 1) % CHAIN_MESSAGES and is
-   read by no record more than CHAIN_MOST_AGE later. */
-#define CHAIN_MESSAGES 8
-#define CHAIN_MOST_AGE 5
-#define CHAIN_MOST_TAGS \
-  4096 /* of a dispatch; the serial number of the dispatch times this is added */
+/* Rows that pass between records are messages, each with a place of its own: a word that is 0 has
+   not been written yet, and what is written is never 0 (0.0 is written as -0.0). Two copies of all
+   messages take turns: while a dispatch fills one of them, it clears the other one for the next. */
+#define CHAIN_COPIES 2
+#define CHAIN_ZERO 0x80000000u /* what 0.0 is written as */
 
 /* Words at the end of the results. */
-#define CHAIN_SERIAL 0       /* of the dispatch */
+#define CHAIN_SERIAL 0       /* of the step: whose turn it is */
 #define CHAIN_DONE 1         /* work-groups; 0 before and after */
 #define CHAIN_STALLED 2      /* not 0: nothing after it is right, for one of these reasons */
 #define CHAIN_APART 1        /* work-groups did not run side by side */
@@ -75,8 +70,11 @@ using uint = uint32_t;
 
 struct ChainPush {
   uint records;
-  uint first;  // record of the program
-  uint sync;   // where CHAIN_SERIAL lies in its buffer
+  uint first;     // record of the program
+  uint sync;      // where CHAIN_SERIAL lies in its buffer
+  uint messages;  // uvec4 where the first copy of its messages begins
+  uint quads;     // of a copy
+  uint last;      // 1 = no chain of the step follows
 };
 
 #ifdef __cplusplus

@@ -5,8 +5,7 @@
 // work-groups, so none waits for one that it has to make itself.
 //
 // Parts       of split k > 0 and a head: D sums, the largest score, the sum of the weights; row
-//             (k - 1) * HEADS + head of those. They are read before anything is written to the next
-//             attention's: all that comes between them waits for what the reader makes of them.
+//             (k - 1) * HEADS + head of those.
 //
 // Work-item   a pair of elements to rotate; the score of one position in a block of POSITIONS, over
 //             every LANES_th chunk of 8 dimensions; the sums of one chunk over every SHARES-th
@@ -120,21 +119,19 @@ void fetch_angles(uint which) {
 
 // Two elements of the row.
 vec2 read_elements(uint which, uvec2 place) {
-  const uint tag = field(which, CHAIN_X_TAG);
-  if (tag == 0u) return vec2(value[place.x], value[place.y]);
-  const uint expected = serial + tag;
-  uvec2 first, second;
+  if (!has(which, CHAIN_X_MESSAGE)) return vec2(value[place.x], value[place.y]);
+  uint first, second;
   uint tries = 0u;
   [[dont_unroll]] do {
-    first = message[place.x];
-    second = message[place.y];
+    first = message_words[4u * here + place.x];
+    second = message_words[4u * here + place.y];
     if (++tries == PATIENCE) give_up();
-  } while ((first.y != expected || second.y != expected) && tries < PATIENCE);
-  return uintBitsToFloat(uvec2(first.x, second.x));
+  } while ((first == 0u || second == 0u) && tries < PATIENCE);
+  return uintBitsToFloat(uvec2(first, second));
 }
 
 void write_result(uint which, uint index, vec2 v) {
-  write_pair(field(which, CHAIN_RESULT) + index, field(which, CHAIN_OUT_TAG), v);
+  write_pair(field(which, CHAIN_RESULT) + index, has(which, CHAIN_OUT_MESSAGE), v);
 }
 
 // Queries, the new key and the new value into shared memory.
@@ -299,30 +296,29 @@ uint part_place(uint which, uint split, uint head) {
 
 // Adds the parts of the splits from `first` on.
 void join_parts(uint which, Split s, uint first, uint head, uint pair, inout Part part) {
-  const uint expected = serial + field(which, CHAIN_PARTS_TAG);
-  uvec4 sums[AT_ONCE], ends[AT_ONCE];
+  uvec2 sums[AT_ONCE], ends[AT_ONCE];
   uint tries = 0u;
-  bool here;
+  bool missing;
   [[dont_unroll]] do {
-    here = true;
+    missing = false;
     [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
-      const uint from = part_place(which, min(first + k, s.used - 1u), head) / 2u;
-      sums[k] = messages[from + pair];
-      ends[k] = messages[from + D / 2u];
+      const uint from =
+          2u * here + part_place(which, min(first + k, s.used - 1u), head) / 2u;
+      sums[k] = message_pairs[from + pair];
+      ends[k] = message_pairs[from + D / 2u];
     }
     [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
-      here = here && sums[k].y == expected && sums[k].w == expected && ends[k].y == expected &&
-             ends[k].w == expected;
+      missing = missing || some_missing(uvec4(sums[k], ends[k]));
     }
     if (++tries == PATIENCE) give_up();
-  } while (!here && tries < PATIENCE);
+  } while (missing && tries < PATIENCE);
   [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
-    const vec2 end = uintBitsToFloat(ends[k].xz);
+    const vec2 end = uintBitsToFloat(ends[k]);
     const float top = first + k < s.used ? end.x : LOWEST;
     const float new_top = max(part.top, top);
     const float shrink = exp2(part.top - new_top);
     const float factor = first + k < s.used ? exp2(top - new_top) : 0.0;
-    part.sums = part.sums * shrink + uintBitsToFloat(sums[k].xz) * factor;
+    part.sums = part.sums * shrink + uintBitsToFloat(sums[k]) * factor;
     part.total = part.total * shrink + end.y * factor;
     part.top = new_top;
   }
@@ -336,7 +332,6 @@ void finish_split(uint which, Split s, uint parity) {
         pack(fresh[2u * at], fresh[2u * at + 1u]);
   }
   barrier();
-  const uint tag = field(which, CHAIN_PARTS_TAG);
   [[dont_unroll]] for (uint i = at; i < s.queries * (D / 2u); i += L) {
     const uint r = i / (D / 2u);
     const uint pair = i % (D / 2u);
@@ -353,8 +348,8 @@ void finish_split(uint which, Split s, uint parity) {
       write_result(which, s.head * D + 2u * i, part.sums / part.total);
     } else {
       const uint to = part_place(which, s.index, s.head + r);
-      write_pair(to + 2u * pair, tag, part.sums);
-      if (pair == 0u) write_pair(to + D, tag, vec2(part.top, part.total));
+      write_pair(to + 2u * pair, true, part.sums);
+      if (pair == 0u) write_pair(to + D, true, vec2(part.top, part.total));
     }
   }
 }

@@ -109,6 +109,7 @@ void stage(uint which) {
   const uint live_words = (field(which, CHAIN_COLUMNS) + 31u) / 32u * 4u;
   const uint last = field(which, CHAIN_COLUMNS) / 4u - 1u;
   float square = 0.0;
+  Eight early = Eight(uvec4(0u), uvec4(0u));
 #ifdef MATRIX
   // Whole teams: four lanes work together.
   [[dont_unroll]] for (uint from = 0u; agreed(from + team * CHAIN_TEAM < words); from += L) {
@@ -118,7 +119,10 @@ void stage(uint which) {
 #endif
     vec4 low = vec4(0.0), high = vec4(0.0);
     if (word < live_words) {
-      read_word(field(which, CHAIN_X), field(which, CHAIN_X_TAG), word, low, high);
+      const Eight m = read_word(field(which, CHAIN_X), (flags & CHAIN_X_MESSAGE) != 0u, word,
+                                word + L < live_words, early);
+      low = uintBitsToFloat(m.low);
+      high = uintBitsToFloat(m.high);
     }
     if ((flags & GEMV_NORM) != 0u) {
       square += dot(low, low) + dot(high, high);
@@ -157,7 +161,7 @@ vec4 added_to(uint which, uint quad) {
   const uint flags = field(which, CHAIN_FLAGS);
   vec4 added = vec4(0.0);
   if ((flags & LINEAR_RESIDUAL) != 0u) {
-    added = read_quad(field(which, CHAIN_RESIDUAL), field(which, CHAIN_RESIDUAL_TAG), quad);
+    added = read_quad(field(which, CHAIN_RESIDUAL), (flags & CHAIN_RESIDUAL_MESSAGE) != 0u, quad);
   }
   if ((flags & LINEAR_BIAS) != 0u) {
     const uint rows = field(which, CHAIN_LIVE_ROWS);
@@ -172,22 +176,20 @@ vec4 added_to(uint which, uint quad) {
 
 // Where a record's results go.
 struct Out {
-  uint place, tag, flags;
+  uint place, flags;
 };
 
-Out out_of(uint which) {
-  return Out(field(which, CHAIN_OUT), field(which, CHAIN_OUT_TAG), field(which, CHAIN_FLAGS));
-}
+Out out_of(uint which) { return Out(field(which, CHAIN_OUT), field(which, CHAIN_FLAGS)); }
 
 // A gate has no residual.
 void store_quad(Out o, uint quad, vec4 sum) {
+  const bool message = (o.flags & CHAIN_OUT_MESSAGE) != 0u;
   if ((o.flags & LINEAR_SWIGLU) != 0u) {
     const bool gelu = (o.flags & LINEAR_GELU) != 0u;
-    write_pair(o.place + 2u * quad, o.tag,
+    write_pair(o.place + 2u * quad, message,
                vec2(gated(sum.x, sum.y, gelu), gated(sum.z, sum.w, gelu)));
   } else {
-    write_pair(o.place + 4u * quad, o.tag, sum.xy);
-    write_pair(o.place + 4u * quad + 2u, o.tag, sum.zw);
+    write_quad(o.place + 4u * quad, message, sum);
   }
 }
 

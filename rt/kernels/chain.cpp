@@ -127,9 +127,9 @@ uint32_t place(Places places, uint32_t binding, uint32_t element_bytes) {
   return static_cast<uint32_t>(places[binding].bytes / element_bytes);
 }
 
-// In elements of a row: floats, or pairs of a message.
-uint32_t row_place(Places places, uint32_t binding) {
-  return place(places, binding, places[binding].tag == 0 ? 4 : 8);
+// `flag` where a binding's row is a message.
+uint32_t message_flag(Places places, uint32_t binding, uint32_t flag) {
+  return places[binding].message ? flag : 0;
 }
 
 // log2 of how many teams share a unit, so that all have work.
@@ -151,17 +151,17 @@ void write_linear(const Caps& caps, const ChainShape& shape, const KernelCall& c
   const bool swiglu = (push.flags & LINEAR_SWIGLU) != 0;
   const uint32_t begin = swiglu ? push.row_begin / 2 : push.row_begin;
   constexpr uint32_t kFlags = LINEAR_BIAS | LINEAR_RESIDUAL | LINEAR_SWIGLU | LINEAR_GELU;
-  r[CHAIN_FLAGS] = (push.flags & kFlags) | (call.spec[2] & GEMV_NORM);
+  r[CHAIN_FLAGS] = (push.flags & kFlags) | (call.spec[2] & GEMV_NORM) |
+                   message_flag(places, 1, CHAIN_X_MESSAGE) |
+                   message_flag(places, 4, CHAIN_OUT_MESSAGE) |
+                   message_flag(places, 7, CHAIN_RESIDUAL_MESSAGE);
   r[CHAIN_WEIGHT] = place(places, 2, 16);
   r[CHAIN_SCALES] = place(places, 3, 8);
-  r[CHAIN_X] = row_place(places, 1);
-  r[CHAIN_X_TAG] = places[1].tag;
-  r[CHAIN_OUT] = row_place(places, 4) + begin;
-  r[CHAIN_OUT_TAG] = places[4].tag;
+  r[CHAIN_X] = place(places, 1, 4);
+  r[CHAIN_OUT] = place(places, 4, 4) + begin;
   r[CHAIN_NORM] = place(places, 5, 16);
   r[CHAIN_BIAS] = place(places, 6, 4) + push.row_begin;
-  r[CHAIN_RESIDUAL] = row_place(places, 7) + begin;
-  r[CHAIN_RESIDUAL_TAG] = places[7].tag;
+  r[CHAIN_RESIDUAL] = place(places, 7, 4) + begin;
   r[CHAIN_UNITS] = units / caps.cores | units % caps.cores << 24;
   r[CHAIN_K_WORDS] = push.k_words;
   r[CHAIN_SHIFTS] = push.group_shift | shared << 8;
@@ -186,16 +186,14 @@ uint32_t splits_of(const Caps& caps, const SdpaTokenPush& push) {
 void write_attention(const Caps& caps, const KernelCall& call, Places places,
                      std::span<uint32_t> r) {
   const SdpaTokenPush push = attention_of(call);
-  r[CHAIN_FLAGS] = CHAIN_ATTENTION;
+  r[CHAIN_FLAGS] = CHAIN_ATTENTION | message_flag(places, 1, CHAIN_X_MESSAGE) |
+                   message_flag(places, 5, CHAIN_OUT_MESSAGE);
   r[CHAIN_TABLE] = place(places, 2, 4);
   r[CHAIN_K_CACHE] = place(places, 3, 16);
   r[CHAIN_V_CACHE] = place(places, 4, 16);
-  r[CHAIN_QKV] = row_place(places, 1);
-  r[CHAIN_X_TAG] = places[1].tag;
-  r[CHAIN_RESULT] = row_place(places, 5);
-  r[CHAIN_OUT_TAG] = places[5].tag;
-  r[CHAIN_PARTS] = row_place(places, kChainParts);
-  r[CHAIN_PARTS_TAG] = places[kChainParts].tag;
+  r[CHAIN_QKV] = place(places, 1, 4);
+  r[CHAIN_RESULT] = place(places, 5, 4);
+  r[CHAIN_PARTS] = place(places, kChainParts, 4);
   r[CHAIN_LONE_BLOCKS] = lone_blocks(caps, push.kv_heads * call.spec[2]);
   r[CHAIN_SPLITS] = splits_of(caps, push);
   r[CHAIN_CONTEXT] = push.context;
@@ -224,7 +222,7 @@ uint64_t chain_part_bytes(const Caps& caps, const KernelCall& call) {
   if (!is_attention(call)) return 0;
   const SdpaTokenPush push = attention_of(call);
   const uint64_t heads = uint64_t{push.kv_heads} * call.spec[2];
-  return (splits_of(caps, push) - 1) * heads * (call.spec[1] + 2) * 8;
+  return (splits_of(caps, push) - 1) * heads * (call.spec[1] + 2) * 4;
 }
 
 void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape) {
@@ -243,8 +241,7 @@ void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelC
   }
 }
 
-KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
-                      uint32_t sync) {
+KernelCall call_chain(const Caps& caps, const ChainShape& shape, const ChainPush& push) {
   KernelCall call;
   call.variant = static_cast<uint16_t>(shape.matrices ? VariantId::chain_matrix : on_lanes(caps));
   call.spec_count = 7;
@@ -256,7 +253,7 @@ KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t record
   call.spec[5] = max_of(shape.kv_heads, 1u);
   call.spec[6] = caps.cores;
   call.grid[0] = caps.cores;
-  set_push(&call, ChainPush{records, first, sync});
+  set_push(&call, push);
   return call;
 }
 

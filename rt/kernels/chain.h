@@ -38,18 +38,18 @@ bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape);
 // Chooses how many lanes share the work of a chain that reads so many bytes of weights a record.
 void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape);
 
-// Where a binding of a record begins: bytes into its block; or, with a tag, into the messages.
+// Where a binding of a record begins: bytes into its block, or into a copy of the messages.
 struct ChainPlace {
   uint64_t bytes = 0;
-  uint32_t tag = 0;
+  bool message = false;
 };
 
 // The bindings of a call that it reads its row from and writes its row to.
 inline constexpr uint32_t kChainInput = 1;
 uint32_t chain_output(const KernelCall& call);
 
-// Bytes behind the rows' messages that the parts of a call's splits take, and the binding whose
-// place says where they lie.
+// Bytes of the messages that the parts of a call's splits take, and the binding whose place says
+// where they lie.
 uint64_t chain_part_bytes(const Caps& caps, const KernelCall& call);
 inline constexpr uint32_t kChainParts = 6;
 
@@ -60,9 +60,7 @@ void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelC
                         std::span<const ChainPlace> places, std::span<uint32_t> record);
 
 // Bindings  step, weights, caches, activations, program, the buffer with the serial number,
-//           messages: CHAIN_MESSAGES slots of a row, 8 bytes an element, and the parts of splits.
-// Units     first: record in the program; sync: word of the buffer.
-KernelCall call_chain(const Caps& caps, const ChainShape& shape, uint32_t records, uint32_t first,
-                      uint32_t sync);
+//           messages: CHAIN_COPIES of them, the first one 0 before the first dispatch.
+KernelCall call_chain(const Caps& caps, const ChainShape& shape, const ChainPush& push);
 
 }  // namespace nbl

@@ -19,14 +19,32 @@ struct Run {
   Blocks blocks;
 };
 
-// Bytes of a message's slot: two words an element of the longest row that can be one.
-uint64_t slot_bytes(const Phase& phase) {
-  uint64_t most = 0;
-  for (uint32_t i = 0; i < phase.values.size(); ++i) {
-    const Value& value = phase.values[i];
-    if (value.tensor >= 0 && i != phase.logits_value) most = max_of(most, value.bytes);
+// Words are read eight at a time.
+constexpr uint64_t kMessageAlignBytes = 32;
+
+// Bytes of a copy of the messages that a dispatch of a chain may write: its row, and behind it the
+// parts of its splits.
+struct MessageBytes {
+  uint64_t row = 0, parts = 0;
+  uint64_t all() const { return row + parts; }
+};
+
+MessageBytes message_bytes_of(const Plan& plan, const Phase& phase, const Dispatch& dispatch) {
+  MessageBytes bytes;
+  const Binding& out = dispatch.bindings[chain_output(dispatch.call)];
+  if (out.operand == Operand::value && phase.values[out.id].tensor >= 0 &&
+      out.id != phase.logits_value) {
+    bytes.row = align_up(phase.values[out.id].bytes, kMessageAlignBytes);
   }
-  return align_up(2 * most, kDeviceAlignBytes);
+  bytes.parts = align_up(chain_part_bytes(plan.caps, dispatch.call), kMessageAlignBytes);
+  return bytes;
+}
+
+uint64_t message_bytes_of(const Plan& plan, const Phase& phase, std::span<const Dispatch> some) {
+  uint64_t bytes = 0;
+  for (const Dispatch& dispatch : some)
+    bytes += message_bytes_of(plan, phase, dispatch).all();
+  return bytes;
 }
 
 bool same_block(uint32_t* block, uint32_t other) {
@@ -57,21 +75,16 @@ bool is_message(const Phase& phase, const Run& run, const Binding& b) {
          value.last_use < run.first + run.count && b.id != phase.logits_value;
 }
 
-// Messages do not live for ever, and what is written for others as well is not read in the chain.
+// What is written for others as well is not read in the chain.
 bool is_sound(const Phase& phase, const Run& run) {
   for (uint32_t i = run.first; i < run.first + run.count; ++i) {
     const Dispatch& dispatch = phase.dispatches[i];
     const uint32_t output = chain_output(dispatch.call);
     for (uint32_t k = 0; k < dispatch.binding_count; ++k) {
       const Binding& b = dispatch.bindings[k];
-      if (b.operand != Operand::value) continue;
+      if (b.operand != Operand::value || k == output || is_message(phase, run, b)) continue;
       const Value& value = phase.values[b.id];
-      if (value.tensor < 0) continue;
-      if (is_message(phase, run, b)) {
-        if (value.last_use - value.first_use > CHAIN_MOST_AGE) return false;
-      } else if (k != output && value.first_use >= run.first) {
-        return false;
-      }
+      if (value.tensor >= 0 && value.first_use >= run.first) return false;
     }
   }
   return true;
@@ -95,7 +108,7 @@ Run find_run(const Plan& plan, const Phase& phase, uint32_t first) {
   Run run{first, 0, {}, {}};
   const std::span<const Dispatch> all = phase.dispatches;
   const uint32_t most = static_cast<uint32_t>(all.size()) - first;
-  while (run.count < min_of(most, uint32_t{CHAIN_MOST_TAGS - 1})) {
+  while (run.count < most) {
     const Dispatch& dispatch = all[first + run.count];
     if (!join_chain(plan.caps, dispatch.call, &run.shape)) break;
     if (run.count != 0 && !follows(phase, first + run.count)) break;
@@ -122,37 +135,44 @@ Region whole(const Plan& plan, uint32_t block, uint32_t otherwise) {
   return {block, 0, plan.blocks[block].bytes};
 }
 
+// `first_record`: of those of all chains.
 void write_records(Plan* plan, const Phase& phase, const Run& run, uint32_t first_record) {
-  const uint64_t slot = slot_bytes(phase);
+  const std::span<const Dispatch> all = phase.dispatches.subspan(run.first, run.count);
+  uint64_t row = 0;  // where the record's own lies
   for (uint32_t i = 0; i < run.count; ++i) {
-    const Dispatch& dispatch = phase.dispatches[run.first + i];
+    const Dispatch& dispatch = all[i];
     ChainPlace places[kMaxBindings] = {};
     for (uint32_t k = 0; k < dispatch.binding_count; ++k) {
       const Binding& b = dispatch.bindings[k];
       places[k].bytes = b.offset;
       if (!is_message(phase, run, b)) continue;
       const uint32_t writer = phase.values[b.id].first_use - run.first;
-      places[k] = {writer % CHAIN_MESSAGES * slot, writer + 1};
+      const uint64_t since = message_bytes_of(*plan, phase, all.subspan(writer, i - writer));
+      places[k] = {row - since, true};
     }
-    if (chain_part_bytes(plan->caps, dispatch.call) != 0) {
-      places[kChainParts] = {CHAIN_MESSAGES * slot, i + 1};
-    }
+    const MessageBytes bytes = message_bytes_of(*plan, phase, dispatch);
+    if (bytes.parts != 0) places[kChainParts] = {row + bytes.row, true};
     write_chain_record(plan->caps, run.shape, dispatch.call, places,
                        plan->records.subspan(size_t{first_record + i} * CHAIN_WORDS, CHAIN_WORDS));
+    row += bytes.all();
   }
 }
 
-// *out is fresh.
-void fill_chain(const Plan& plan, const Phase& phase, const Run& run, uint32_t first_record,
+// *out is fresh. `first`: of the records and the messages of all chains.
+void fill_chain(const Plan& plan, const Phase& phase, const Run& run, const ChainPush& first,
                 Dispatch* out) {
-  for (const Dispatch& dispatch : phase.dispatches.subspan(run.first, run.count)) {
+  const std::span<const Dispatch> all = phase.dispatches.subspan(run.first, run.count);
+  for (const Dispatch& dispatch : all) {
     out->bytes += dispatch.bytes;
     out->bytes_per_position += dispatch.bytes_per_position;
     out->most_positions = max_of(out->most_positions, dispatch.most_positions);
   }
-  const uint32_t sync = static_cast<uint32_t>(plan.results.bytes / 4) - CHAIN_SYNC_WORDS;
-  out->call = call_chain(plan.caps, run.shape, run.count, first_record, sync);
-  out->op = phase.dispatches[run.first].op;
+  ChainPush push = first;
+  push.records = run.count;
+  push.sync = static_cast<uint32_t>(plan.results.bytes / 4) - CHAIN_SYNC_WORDS;
+  push.quads = static_cast<uint32_t>(message_bytes_of(plan, phase, all) / 16);
+  out->call = call_chain(plan.caps, run.shape, push);
+  out->op = all[0].op;
   out->barrier_before = true;
   const uint32_t activations = run.blocks.activations;
   bind(out, Operand::step, plan.step, false);
@@ -162,6 +182,12 @@ void fill_chain(const Plan& plan, const Phase& phase, const Run& run, uint32_t f
   bind(out, Operand::memory, plan.program, false);
   bind(out, Operand::results, plan.results, true);
   bind(out, Operand::memory, plan.messages, true);
+}
+
+ChainPush push_of(const Dispatch& chain) {
+  ChainPush push;
+  memcpy(&push, chain.call.push, sizeof push);
+  return push;
 }
 
 bool within_ranges(const Plan& plan, const Dispatch& chain) {
@@ -179,27 +205,33 @@ uint64_t chain_words(const Plan& plan, uint32_t dispatches) {
 
 uint64_t message_bytes(const Plan& plan, const Phase& phase) {
   if (plan.records.empty()) return 0;
-  uint64_t parts = 0;
-  for (const Dispatch& dispatch : phase.dispatches)
-    parts = max_of(parts, chain_part_bytes(plan.caps, dispatch.call));
-  return slot_bytes(phase) * CHAIN_MESSAGES + parts;
+  uint64_t bytes = 0;
+  for (const Dispatch& dispatch : phase.dispatches) {
+    ChainShape alone;
+    if (!join_chain(plan.caps, dispatch.call, &alone)) continue;
+    bytes += message_bytes_of(plan, phase, dispatch).all();
+  }
+  return bytes * CHAIN_COPIES;
 }
 
 void make_chains(Plan* plan, Phase* phase) {
   if (plan->records.empty()) return;
   const std::span<Dispatch> all = phase->dispatches;
   uint32_t kept = 0;
-  uint32_t records = 0;
+  ChainPush next{};  // what the next chain begins with
+  Dispatch* last = nullptr;
   bool after_chain = false;
   for (uint32_t i = 0; i < all.size();) {
     const Run run = find_run(*plan, *phase, i);
     Dispatch chain{};
-    if (run.count >= 2) fill_chain(*plan, *phase, run, records, &chain);
+    if (run.count >= 2) fill_chain(*plan, *phase, run, next, &chain);
     const bool chained = run.count >= 2 && within_ranges(*plan, chain);
     if (chained) {
-      write_records(plan, *phase, run, records);
-      records += run.count;
+      write_records(plan, *phase, run, next.first);
+      next.first += run.count;
+      next.messages += push_of(chain).quads * CHAIN_COPIES;
       all[kept] = chain;
+      last = &all[kept];
     } else if (kept != i) {
       all[kept] = all[i];
     }
@@ -208,6 +240,11 @@ void make_chains(Plan* plan, Phase* phase) {
     after_chain = chained;
     ++kept;
     i += chained ? run.count : 1;
+  }
+  if (last != nullptr) {
+    ChainPush push = push_of(*last);
+    push.last = 1;
+    set_push(&last->call, push);
   }
   phase->dispatches = all.first(kept);
   phase->barrier_count = 0;

@@ -110,6 +110,24 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
   return {};
 }
 
+bool overlap(const Region& a, const Region& b) {
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+// Messages of chains are 0 before a decode step; a prompt's values may lie where they do, and its
+// logits, which have just been copied.
+void clear_messages(const Plan& plan, const Device& device, const Recording& r,
+                    VkCommandBuffer commands) {
+  const Region& messages = plan.messages;
+  if (messages.bytes == 0 || messages.offset >= plan.prefill.activation_bytes) return;
+  if (plan.options.logits != LogitsMode::none && overlap(messages, plan.prefill.logits)) {
+    barrier(device, commands, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, VK_PIPELINE_STAGE_TRANSFER_BIT,
+            VK_ACCESS_TRANSFER_WRITE_BIT);
+  }
+  device.fn.CmdFillBuffer(commands, r.blocks[messages.block].buffer, messages.offset,
+                          messages.bytes, 0);
+}
+
 Status record_end(const Plan& plan, const Phase& phase, const Device& device, const Recording& r,
                   const PhaseCommands& c, Error* error) {
   NBL_TRY(begin_recording(device, c.end, 0, error));
@@ -120,6 +138,7 @@ Status record_end(const Plan& plan, const Phase& phase, const Device& device, co
   if (plan.options.logits != LogitsMode::none) {
     copy(device, c.end, r, phase.logits, plan.io_logits, phase.logits.bytes);
   }
+  if (&c == &r.prefill) clear_messages(plan, device, r, c.end);
   barrier(device, c.end, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
           VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
   NBL_VK(device, error, EndCommandBuffer, c.end);

@@ -1,5 +1,6 @@
 // What could break: a unit of eight rows that several teams share or that nobody has, slices past
-// the end of a row, the halves that matrix units take x apart into, at any magnitude.
+// the end of a row, the halves that matrix units take x apart into, at any magnitude; a message
+// that is taken for missing, or one of the copies of messages written where the other one is.
 #include <gtest/gtest.h>
 
 #include "rt/kernels/chain.h"
@@ -24,16 +25,29 @@ void PrintTo(const Case& c, std::ostream* out) {
 struct Block {
   ChainPlace add(const std::vector<uint32_t>& more) {
     words.resize(align_up(words.size(), size_t{4}), 0);
-    const ChainPlace place{words.size() * 4, 0};
+    const ChainPlace place{words.size() * 4, false};
     words.insert(words.end(), more.begin(), more.end());
     return place;
   }
   std::vector<uint32_t> words;
 };
 
-// Runs the case as a chain of one record; false where the device takes none. `large`: as a part of
-// a large model, whose weights matrix units multiply where there are any.
-bool run_record(Gpu* gpu, const Case& c, const LinearData& data, bool large,
+// How a record is run: as a part of a large model, whose weights matrix units multiply where there
+// are any; its rows as messages.
+struct Mode {
+  bool large, messages;
+};
+constexpr Mode kModes[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+
+// As another record would have written it.
+std::vector<uint32_t> message(std::vector<uint32_t> row) {
+  for (uint32_t& word : row)
+    word = word == 0 ? CHAIN_ZERO : word;
+  return row;
+}
+
+// Runs the case as a chain of one record; false where the device takes none.
+bool run_record(Gpu* gpu, const Case& c, const LinearData& data, Mode mode,
                 std::vector<float>* got) {
   const Caps caps = caps_of_cores(*gpu, c.cores);
   const LinearCase& l = c.linear;
@@ -41,27 +55,51 @@ bool run_record(Gpu* gpu, const Case& c, const LinearData& data, bool large,
   EXPECT_TRUE(call_linear(caps, args_of(l, 0, data.weight.padded_rows), &linear, nullptr).ok());
   ChainShape shape;
   if (!join_chain(caps, linear, &shape)) return false;
-  settle_chain(caps, large ? 1ull << 40 : 0, &shape);
+  settle_chain(caps, mode.large ? 1ull << 40 : 0, &shape);
   const uint32_t columns = LinearData::out_columns(l);
-  Block weights, values;
+  Block weights, values, messages;
   ChainPlace places[8] = {};
   places[2] = weights.add({data.weight.value_words.begin(), data.weight.value_words.end()});
   places[3] = weights.add({data.weight.scale_words.begin(), data.weight.scale_words.end()});
   places[5] = weights.add(words_of(data.norm));
   places[6] = weights.add(words_of(data.bias));
-  places[1] = values.add(data.x_words);
-  places[7] = values.add(data.residual_words);
-  places[4] = values.add(std::vector<uint32_t>(row_stride(columns), kPoison));
+  Block& rows = mode.messages ? messages : values;
+  places[1] = rows.add(mode.messages ? message(data.x_words) : data.x_words);
+  places[7] = rows.add(mode.messages ? message(data.residual_words) : data.residual_words);
+  places[4] = rows.add(std::vector<uint32_t>(row_stride(columns), mode.messages ? 0 : kPoison));
+  for (const uint32_t row : {1, 4, 7})
+    places[row].message = mode.messages;
+  values.add(std::vector<uint32_t>(4, kPoison));
+  messages.add(std::vector<uint32_t>(4, kPoison));
+  messages.words.resize(align_up(messages.words.size(), size_t{4}), kPoison);
+  ChainPush push{};
+  push.records = 1;
+  push.messages = 1;
+  push.quads = static_cast<uint32_t>(messages.words.size() / 4);
+  // Guards, the first copy, the second, which is cleared, and guards again.
+  std::vector<uint32_t> copies(4, kPoison);
+  copies.insert(copies.end(), messages.words.begin(), messages.words.end());
+  copies.resize(copies.size() + messages.words.size() + 4, kPoison);
   std::vector<uint32_t> record(CHAIN_WORDS, 0), sync(CHAIN_SYNC_WORDS, 0), none(16, 0);
   write_chain_record(caps, shape, linear, places, record);
-  const KernelCall call = call_chain(caps, shape, 1, 0, 0);
+  const KernelCall call = call_chain(caps, shape, push);
   EXPECT_EQ(gpu->run(call, {reads(data.step), reads(weights.words), writes(none),
-                            writes(values.words), reads(record), writes(sync), writes(none)}),
+                            writes(values.words), reads(record), writes(sync), writes(copies)}),
             "");
   EXPECT_EQ(sync[CHAIN_STALLED], 0u);
-  EXPECT_EQ(sync[CHAIN_SERIAL], 1u);
+  EXPECT_EQ(sync[CHAIN_SERIAL], 0u);  // another chain follows
+  const std::vector<uint32_t> cleared(messages.words.size(), 0), guard(4, kPoison);
+  const auto second = copies.begin() + 4 + static_cast<ptrdiff_t>(cleared.size());
+  EXPECT_TRUE(std::equal(cleared.begin(), cleared.end(), second));
+  EXPECT_TRUE(std::equal(guard.begin(), guard.end(), copies.begin()));
+  EXPECT_TRUE(std::equal(guard.rbegin(), guard.rend(), copies.rbegin()));
+  const uint32_t* const out =
+      mode.messages ? &copies[4 + places[4].bytes / 4] : &values.words[places[4].bytes / 4];
   got->resize(columns);
-  std::memcpy(got->data(), &values.words[places[4].bytes / 4], columns * 4);
+  std::memcpy(got->data(), out, columns * 4);
+  if (mode.messages) {
+    EXPECT_EQ(std::count(out, out + columns, 0u), 0);
+  }
   return true;
 }
 
@@ -78,10 +116,10 @@ TEST_P(ChainLinear, matches_float64) {
   }
   data.x_words = activation_words(data.x, 1, c.linear.columns);
   const std::vector<double> want = data.reference(c.linear, 0);
-  for (const bool large : {false, true}) {
-    SCOPED_TRACE(large);
+  for (const Mode mode : kModes) {
+    SCOPED_TRACE(testing::Message() << "large " << mode.large << " messages " << mode.messages);
     std::vector<float> got;
-    if (!run_record(gpu, c, data, large, &got)) GTEST_SKIP() << "no room for a chain";
+    if (!run_record(gpu, c, data, mode, &got)) GTEST_SKIP() << "no room for a chain";
     EXPECT_LT(relative_error(want, got), kLinearTolerance);
   }
 }
@@ -94,9 +132,9 @@ TEST(ChainLinears, hand_on_what_is_not_finite) {
     LinearData data(random, c.linear);
     data.x[77] = bad;
     data.x_words = activation_words(data.x, 1, c.linear.columns);
-    for (const bool large : {false, true}) {
+    for (const Mode mode : kModes) {
       std::vector<float> got;
-      if (!run_record(gpu, c, data, large, &got)) GTEST_SKIP() << "no room for a chain";
+      if (!run_record(gpu, c, data, mode, &got)) GTEST_SKIP() << "no room for a chain";
       for (const float value : got)
         EXPECT_FALSE(std::isfinite(value));
     }

@@ -14,7 +14,7 @@
 namespace nbl::test {
 namespace {
 
-constexpr uint32_t kSerial = 7;
+constexpr uint32_t kSerial = 7;  // the turn of the second copy of the messages
 
 struct Case {
   uint32_t heads, kv_heads, head_dim, context, input_pos;
@@ -67,15 +67,19 @@ struct Attention {
     if (!join_chain(caps, token, &shape)) return false;
     settle_chain(caps, 0, &shape);
     // As if parts were there already, of numbers that are none.
-    messages.assign(std::max<uint64_t>(chain_part_bytes(caps, token) / 4, 4), kPoison);
-    for (size_t i = 1; i < messages.size(); i += 2)
-      messages[i] = kSerial * CHAIN_MOST_TAGS + 1;
+    const uint64_t copy =
+        std::max(align_up(chain_part_bytes(caps, token), uint64_t{16}) / 4, uint64_t{4});
+    messages.assign(CHAIN_COPIES * copy, kPoison);
     ChainPlace places[8] = {};
     places[4].bytes = caches.k.size() * 4;
     places[5].bytes = qkv.size() * 4;
-    places[kChainParts].tag = 1;
+    places[kChainParts].message = true;
     write_chain_record(caps, shape, token, places, record);
-    call = call_chain(caps_of_cores(gpu, 1), shape, 1, 0, 0);
+    ChainPush push{};
+    push.records = 1;
+    push.quads = static_cast<uint32_t>(copy / 4);
+    push.last = 1;
+    call = call_chain(caps_of_cores(gpu, 1), shape, push);
     return true;
   }
 
@@ -115,6 +119,8 @@ TEST_P(ChainAttention, joins_its_parts_as_float64_does) {
   ASSERT_EQ(a.run(gpu), "");
   EXPECT_EQ(a.sync[CHAIN_STALLED], 0u);
   EXPECT_EQ(a.sync[CHAIN_SERIAL], kSerial + 1);
+  const std::span<const uint32_t> other = std::span(a.messages).first(a.messages.size() / 2);
+  EXPECT_TRUE(std::ranges::all_of(other, [](uint32_t word) { return word == 0; }));
   EXPECT_EQ(split, c.cores > c.kv_heads && c.input_pos >= 256);
 
   const Caches before = Attention(c).caches;

@@ -1,9 +1,9 @@
-// Could break: a chain reads a message that nobody writes or whose slot is written again, takes
+// Could break: a chain reads a message that nobody writes or at a place of another one's, takes
 // what it cannot run, or a plan with chains takes another amount of memory than it says.
 #include <gtest/gtest.h>
 
-#include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "rt/kernels/chain.h"
@@ -56,31 +56,51 @@ bool is_chain(const Dispatch& d) {
   return kVariants[d.call.variant].family == Family::chain;
 }
 
-// Every message is written before it is read, and its slot not again until nobody reads it: a
-// record reads what the one before it wrote, all of it, and no message is read when it is old.
+// A record reads what the one before it wrote; every message is written before it is read, at a
+// place where nothing else is.
 void expect_messages_sound(const Plan& plan, const Dispatch& chain) {
   ChainPush push;
   memcpy(&push, chain.call.push, sizeof push);
-  std::map<uint32_t, uint32_t> written;  // tag -> record
+  EXPECT_LE((push.messages + CHAIN_COPIES * push.quads) * 16u, plan.messages.bytes);
+  const uint32_t head_dim = chain.call.spec[2];
+  const uint32_t heads = chain.call.spec[3] * chain.call.spec[5];
+  std::set<uint32_t> written;
+  uint32_t end = 0;     // of what is taken of a copy
+  uint32_t before = 0;  // where the record before wrote
+  const auto take = [&end](uint32_t place, uint32_t floats) {
+    EXPECT_GE(place, end);
+    EXPECT_EQ(place % 8, 0u);
+    end = place + floats;
+  };
   for (uint32_t i = 0; i < push.records; ++i) {
+    SCOPED_TRACE(testing::Message() << "record " << i);
     const auto r = plan.records.subspan(size_t{push.first + i} * CHAIN_WORDS, CHAIN_WORDS);
-    std::vector<uint32_t> reads = {r[CHAIN_X_TAG]};
-    const bool linear = (r[CHAIN_FLAGS] & CHAIN_ATTENTION) == 0;
-    EXPECT_EQ(r[CHAIN_X_TAG], i) << "record " << i;
-    if (linear && (r[CHAIN_FLAGS] & LINEAR_RESIDUAL) != 0) reads.push_back(r[CHAIN_RESIDUAL_TAG]);
-    for (const uint32_t tag : reads) {
-      if (tag == 0) continue;
-      ASSERT_TRUE(written.contains(tag)) << "record " << i;
-      EXPECT_LE(i - written[tag], uint32_t{CHAIN_MOST_AGE});
+    const uint32_t flags = r[CHAIN_FLAGS];
+    const bool linear = (flags & CHAIN_ATTENTION) == 0;
+    const bool is_message = (flags & CHAIN_OUT_MESSAGE) != 0;
+    EXPECT_EQ((flags & CHAIN_X_MESSAGE) != 0, i != 0);
+    if (i != 0) {
+      EXPECT_EQ(r[linear ? CHAIN_X : CHAIN_QKV], before);
     }
-    const uint32_t tag = r[CHAIN_OUT_TAG];
-    EXPECT_TRUE(tag == i + 1 || i + 1 == push.records) << "record " << i;
-    if (tag != 0) written.try_emplace(tag, i);
-    if (!linear) continue;
-    const uint32_t units = (r[CHAIN_UNITS] & 0xffffff) * plan.caps.cores + (r[CHAIN_UNITS] >> 24);
-    EXPECT_GT(units, 0u);
-    EXPECT_EQ(units % 4, 0u);
+    EXPECT_EQ(is_message, i + 1 != push.records);
+    before = r[linear ? CHAIN_OUT : CHAIN_RESULT];
+    if (linear) {
+      if ((flags & CHAIN_RESIDUAL_MESSAGE) != 0) {
+        EXPECT_TRUE(written.contains(r[CHAIN_RESIDUAL]));
+      }
+      const uint32_t units = (r[CHAIN_UNITS] & 0xffffff) * plan.caps.cores + (r[CHAIN_UNITS] >> 24);
+      EXPECT_GT(units, 0u);
+      EXPECT_EQ(units % 4, 0u);
+      if (is_message) take(before, units * ((flags & LINEAR_SWIGLU) != 0 ? 4 : 8));
+    } else {
+      if (is_message) take(before, heads * head_dim);
+      if (r[CHAIN_SPLITS] > 1) {
+        take(r[CHAIN_PARTS], (r[CHAIN_SPLITS] - 1) * heads * (head_dim + 2));
+      }
+    }
+    if (is_message) written.insert(before);
   }
+  EXPECT_LE(end, push.quads * 4);
   EXPECT_EQ(chain.binding_count, kVariants[chain.call.variant].bindings);
   for (uint32_t b = 0; b < chain.binding_count; ++b) {
     const Binding& binding = chain.bindings[b];
@@ -88,6 +108,26 @@ void expect_messages_sound(const Plan& plan, const Dispatch& chain) {
     EXPECT_GT(binding.bytes, 0u);
     EXPECT_LE(binding.offset + binding.bytes, plan.blocks[binding.block].bytes);
   }
+}
+
+// Chains of a step keep their messages apart, the last one of them ends everybody's turn, and
+// nothing else is written where they are.
+void expect_chains_apart(const Plan& plan) {
+  uint32_t end = 0;
+  ChainPush push{};
+  for (const Dispatch& d : plan.decode.dispatches) {
+    if (!is_chain(d)) continue;
+    EXPECT_EQ(push.last, 0u);
+    memcpy(&push, d.call.push, sizeof push);
+    EXPECT_EQ(push.messages, end);
+    end += CHAIN_COPIES * push.quads;
+  }
+  EXPECT_EQ(push.last, end == 0 ? 0u : 1u);
+  // Messages may lie where a prompt's values do, but not the records, which are written once.
+  EXPECT_LE(plan.decode.activation_bytes, plan.messages.offset);
+  EXPECT_LE(plan.messages.offset + plan.messages.bytes, plan.program.offset);
+  EXPECT_LE(plan.prefill.activation_bytes, plan.program.offset);
+  EXPECT_LE(plan.program.offset + plan.program.bytes, plan.blocks[plan.program.block].bytes);
 }
 
 TEST(ChainPlan, is_right_for_random_decoders) {
@@ -116,6 +156,7 @@ TEST(ChainPlan, is_right_for_random_decoders) {
     for (const Dispatch& d : p->plan.decode.dispatches) {
       if (is_chain(d)) expect_messages_sound(p->plan, d);
     }
+    expect_chains_apart(p->plan);
     for (const Dispatch& d : p->plan.prefill.dispatches)
       EXPECT_FALSE(is_chain(d));
     whole += p->plan.decode.dispatches.size() == 4 ? 1 : 0;
