@@ -56,7 +56,7 @@ layout(push_constant) uniform Push { ChainPush push; };
 const uint L = gl_WorkGroupSize.x;
 const uint TEAMS = L / CHAIN_TEAM;
 
-shared uint record[3][CHAIN_WORDS];  // this one, the next, and the one after it
+shared uint record[4][CHAIN_WORDS];  // this one and the three that follow it
 shared uvec4 pool[POOL];
 shared bool stalled;
 
@@ -78,7 +78,7 @@ uint field(uint which, uint word) { return record[which][word]; }
 bool has(uint which, uint flag) { return (field(which, CHAIN_FLAGS) & flag) != 0u; }
 bool is_attention(uint which) { return has(which, CHAIN_ATTENTION); }
 
-uint word_ahead;  // of the third record from here, for lanes below CHAIN_WORDS
+uint word_ahead;  // of the fourth record from here, for lanes below CHAIN_WORDS
 uint here;        // uvec4 of the messages where this dispatch's copy of them begins
 
 // How often a message is looked for. Work-groups that have not answered after these seconds are not
@@ -192,30 +192,28 @@ void main() {
   if (at < CHAIN_WORDS) {
     record[0][at] = word_of(0u);
     record[1][at] = word_of(1u);
+    record[2][at] = word_of(2u);
   }
-  word_ahead = word_of(2u);
+  word_ahead = word_of(3u);
   const uint other = 2u * push.messages + push.quads - here;
   [[dont_unroll]] for (uint i = group * L + at; i < push.quads; i += GROUPS * L) {
     messages[other + i] = uvec4(0u);
   }
-  bool primed = false;
-  uint which = 0u;  // of the records in shared memory
+  bool primed = false;  // the slots have the first slices of the next linear
   [[dont_unroll]] for (uint r = 0u; r < push.records; ++r) {
-    const uint next = which == 2u ? 0u : which + 1u;
-    const uint last = 3u - which - next;
+    const uint which = r & 3u;
     // The record is there, and what the one before it kept in shared memory has been read.
     barrier();
     if (stalled) return;
-    if (at < CHAIN_WORDS) record[last][at] = word_ahead;
-    word_ahead = word_of(r + 3u);
+    if (at < CHAIN_WORDS) record[(r + 3u) & 3u][at] = word_ahead;
+    word_ahead = word_of(r + 4u);
     if (is_attention(which)) {
       attend(which);
-      primed = false;
     } else {
-      multiply(which, next, primed, r + 1u < push.records);
+      const uint next = is_attention((r + 1u) & 3u) ? r + 2u : r + 1u;
+      multiply(which, next & 3u, primed, next < push.records);
       primed = true;
     }
-    which = next;
   }
   barrier();
   if (at == 0u && atomicAdd(sync[push.sync + CHAIN_DONE], 1u) + 1u == GROUPS) {

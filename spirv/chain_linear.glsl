@@ -222,7 +222,7 @@ void multiply(uint which, uint next, bool primed, bool has_next) {
     }
     // What need not wait for x is done before.
     const uint target = to_next ? next : which;
-    const bool wanted = !to_next || (has_next && !is_attention(target));
+    const bool wanted = !to_next || has_next;
     const Stream following =
         stream_of(wanted ? target : which, to_next ? 0u : next_turn, next_round, wanted);
     if (!filling && round == 0u) {

@@ -48,7 +48,7 @@ uint32_t shared_bytes(const Caps& caps, const ChainShape& shape, uint32_t lanes)
                           (shuffles(caps) ? 0 : lanes * 16);
   const uint32_t attention = queries * dim * 4 + 2 * dim * 4 + 2 * queries * positions * 4 +
                              2 * queries * teams * 4 + queries * parts * 4 + 2 * queries * 4;
-  return linear + attention + 3 * CHAIN_WORDS * 4 + 16;
+  return linear + attention + 4 * CHAIN_WORDS * 4 + 16;
 }
 
 bool fits_lanes(const Caps& caps, const ChainShape& shape, uint32_t lanes) {
