@@ -376,6 +376,8 @@ void attend(uint which) {
     if (base < s.end) continue;
     finish_split(which, s, parity);
     task += GROUPS;
+    // Work-groups that have one task are those that everybody waits for: no further look.
+    if (task >= s.used * KV_HEADS * (s.queries == R ? 1u : R)) return;
     s = split_of(which, task);
     base = s.begin;
     barrier();  // what is in shared memory has been read
