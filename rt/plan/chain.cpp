@@ -19,7 +19,7 @@ struct Run {
   Blocks blocks;
 };
 
-// Words are read eight at a time.
+// Lanes read eight floats of a row at a time.
 constexpr uint64_t kMessageAlignBytes = 32;
 
 // Bytes of a copy of the messages that a dispatch of a chain may write: its row, and behind it the

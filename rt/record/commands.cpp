@@ -110,6 +110,7 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
   return {};
 }
 
+// Of one block.
 bool overlap(const Region& a, const Region& b) {
   return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }

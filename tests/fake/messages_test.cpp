@@ -2,6 +2,7 @@
 // lie in the same memory or by the step before, and takes it for a message.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
