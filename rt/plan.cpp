@@ -303,12 +303,11 @@ Status add_cache_phase(const Model& model, const Work& work, Plan* plan, Phase* 
 }
 
 // The activation block, which both phases share, and the block that the host sees. A decode step's
-// messages lie behind its values, where a prompt's values may lie as well: its step clears them.
+// messages lie behind its values, where a prompt's values may lie as well.
 Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block, Error* error) {
   const uint64_t messages = align_up(plan->decode.activation_bytes, kDeviceAlignBytes);
-  const uint64_t rows = messages + message_bytes(*plan, plan->decode);
-  const uint64_t program =
-      align_up(max_of(rows, plan->prefill.activation_bytes), kDeviceAlignBytes);
+  const uint64_t end = messages + place_messages(*plan, &plan->decode);
+  const uint64_t program = align_up(max_of(end, plan->prefill.activation_bytes), kDeviceAlignBytes);
   const uint64_t bytes = program + plan->records.size_bytes();
   if (bytes > plan->caps.max_allocation_bytes) {
     return fail(error, Code::device_limit, 0, "the activation memory", bytes,
@@ -316,14 +315,14 @@ Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block
   }
   *activation_block = *count;
   plan->program = {*count, program, plan->records.size_bytes()};
-  plan->messages = {*count, messages, rows - messages};
+  plan->messages = {*count, messages, end - messages};
   plan->blocks[(*count)++] = {BlockRole::activations,           false, false, 0,
                               max_of(bytes, kDeviceAlignBytes), 0};
   const uint32_t io = *count;
-  uint64_t end = 0;
-  const auto put = [&end, io](uint64_t size) -> Region {
-    const Region place{io, end, size};
-    end = align_up(end + size, kDeviceAlignBytes);
+  uint64_t io_end = 0;
+  const auto put = [&io_end, io](uint64_t size) -> Region {
+    const Region place{io, io_end, size};
+    io_end = align_up(io_end + size, kDeviceAlignBytes);
     return place;
   };
   plan->io_step = put(plan->step.bytes);
@@ -332,7 +331,7 @@ Status add_shared_blocks(Plan* plan, uint32_t* count, uint32_t* activation_block
     plan->io_logits = put(max_of(plan->decode.logits.bytes, plan->prefill.logits.bytes));
   }
   plan->io_window = put(uint64_t{plan->window.tokens} * plan->row_bytes);
-  plan->blocks[(*count)++] = {BlockRole::io, false, false, 0, end, 0};
+  plan->blocks[(*count)++] = {BlockRole::io, false, false, 0, io_end, 0};
   return {};
 }
 

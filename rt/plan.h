@@ -107,7 +107,8 @@ struct Value {
   uint32_t first_use;
   uint32_t last_use;
   uint64_t bytes;
-  uint64_t offset;  // in the activation block
+  uint64_t offset;   // in the activation block
+  uint64_t message;  // in those of chains; behind it the parts of an attention's splits
 };
 
 // One command buffer's worth: a decode step, or a prefill step of up to `tokens` tokens.
@@ -135,7 +136,7 @@ struct Plan {
   Region step{};                     // device copy of the step buffer
   Region results{};                  // sampled tokens, then the meeting words of chains
   Region program{};                  // records of chains
-  Region messages{};                 // rows that pass between them
+  Region messages{};                 // what passes between them; 0 before a decode step
   std::span<uint32_t> records;       // what is written there; setup lifetime
   Region io_step{};                  // the same two where the host sees them, and the logits
   Region io_results{};

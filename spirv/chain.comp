@@ -79,7 +79,6 @@ bool has(uint which, uint flag) { return (field(which, CHAIN_FLAGS) & flag) != 0
 bool is_attention(uint which) { return has(which, CHAIN_ATTENTION); }
 
 uint word_ahead;  // of the fourth record from here, for lanes below CHAIN_WORDS
-uint here;        // uvec4 of the messages where this dispatch's copy of them begins
 
 // How often a message is looked for. Work-groups that have not answered after these seconds are not
 // running. (CPU implementations end every loop after 65535 rounds.)
@@ -102,7 +101,7 @@ vec4 read_quad(uint place, bool message, uint index) {
   uvec4 m;
   uint tries = 0u;
   [[dont_unroll]] do {
-    m = messages[here + place / 4u + index];
+    m = messages[place / 4u + index];
     if (++tries == PATIENCE) give_up();
   } while (some_missing(m) && tries < PATIENCE);
   return uintBitsToFloat(m);
@@ -123,7 +122,7 @@ Eight read_word(uint place, bool message, uint index, bool more, inout Eight ear
     m.high = floatBitsToUint(quads[place / 4u + 2u * index + 1u]);
     return m;
   }
-  const uint from = here + place / 4u + 2u * index;
+  const uint from = place / 4u + 2u * index;
   uint tries = 0u;
   [[dont_unroll]] while (some_missing(min(m.low, m.high)) && tries < PATIENCE) {
     m.low = messages[from];
@@ -144,7 +143,7 @@ uvec2 as_message(vec2 v) {
 
 void write_pair(uint place, bool message, vec2 v) {
   if (message) {
-    message_pairs[2u * here + place / 2u] = as_message(v);
+    message_pairs[place / 2u] = as_message(v);
   } else {
     pairs[place / 2u] = v;
   }
@@ -152,7 +151,7 @@ void write_pair(uint place, bool message, vec2 v) {
 
 void write_quad(uint place, bool message, vec4 v) {
   if (message) {
-    messages[here + place / 4u] = uvec4(as_message(v.xy), as_message(v.zw));
+    messages[place / 4u] = uvec4(as_message(v.xy), as_message(v.zw));
   } else {
     quads[place / 4u] = v;
   }
@@ -180,8 +179,6 @@ void main() {
 #endif
   position = step[STEP_INPUT_POS];
   if (step[STEP_TOKEN_COUNT] == 0u) return;
-  const uint serial = sync[push.sync + CHAIN_SERIAL];
-  here = push.messages + (serial & 1u) * push.quads;
   if (at == 0u) stalled = sync[push.sync + CHAIN_STALLED] != 0u;
 #ifdef MATRIX
   if (agreed(sync[push.sync + CHAIN_LAYOUT] == 0u) && !has_expected_elements()) {
@@ -195,10 +192,6 @@ void main() {
     record[2][at] = word_of(2u);
   }
   word_ahead = word_of(3u);
-  const uint other = 2u * push.messages + push.quads - here;
-  [[dont_unroll]] for (uint i = group * L + at; i < push.quads; i += GROUPS * L) {
-    messages[other + i] = uvec4(0u);
-  }
   bool primed = false;  // the slots have the first slices of the next linear
   [[dont_unroll]] for (uint r = 0u; r < push.records; ++r) {
     const uint which = r & 3u;
@@ -215,10 +208,7 @@ void main() {
       primed = true;
     }
   }
-  barrier();
-  if (at == 0u && atomicAdd(sync[push.sync + CHAIN_DONE], 1u) + 1u == GROUPS) {
-    sync[push.sync + CHAIN_DONE] = 0u;
-    sync[push.sync + CHAIN_LAYOUT] = 1u;
-    sync[push.sync + CHAIN_SERIAL] = serial + push.last;
-  }
+#ifdef MATRIX
+  if (group == 0u && at == 0u) sync[push.sync + CHAIN_LAYOUT] = 1u;
+#endif
 }

@@ -47,20 +47,17 @@
 #define CHAIN_SLOTS 4 /* loads of weights that a lane has in flight */
 #define CHAIN_TEAM 32 /* lanes that share a unit's slice of CHAIN_TEAM * 4 columns */
 
-/* Rows that pass between records are messages, each with a place of its own: a word that is 0 has
-   not been written yet, and what is written is never 0 (0.0 is written as -0.0). Two copies of all
-   messages take turns: while a dispatch fills one of them, it clears the other one for the next. */
-#define CHAIN_COPIES 2
+/* What passes between work-groups are messages, each with a place of its own that is 0 before the
+   step: a word that is 0 has not been written yet, and what is written is never 0 (0.0 is written
+   as -0.0). */
 #define CHAIN_ZERO 0x80000000u /* what 0.0 is written as */
 
 /* Words at the end of the results. */
-#define CHAIN_SERIAL 0       /* of the step: whose turn it is */
-#define CHAIN_DONE 1         /* work-groups; 0 before and after */
-#define CHAIN_STALLED 2      /* not 0: nothing after it is right, for one of these reasons */
+#define CHAIN_STALLED 0      /* not 0: nothing after it is right, for one of these reasons */
 #define CHAIN_APART 1        /* work-groups did not run side by side */
 #define CHAIN_OTHER_LAYOUT 2 /* lanes do not have the elements of matrices that are expected */
-#define CHAIN_LAYOUT 3       /* 1 = they have been looked at */
-#define CHAIN_SYNC_WORDS 4
+#define CHAIN_LAYOUT 1       /* 1 = they have been looked at */
+#define CHAIN_SYNC_WORDS 2
 
 #ifdef __cplusplus
 #include <cstdint>
@@ -70,11 +67,8 @@ using uint = uint32_t;
 
 struct ChainPush {
   uint records;
-  uint first;     // record of the program
-  uint sync;      // where CHAIN_SERIAL lies in its buffer
-  uint messages;  // uvec4 where the first copy of its messages begins
-  uint quads;     // of a copy
-  uint last;      // 1 = no chain of the step follows
+  uint first;  // record of the program
+  uint sync;   // where CHAIN_STALLED lies in its buffer
 };
 
 #ifdef __cplusplus

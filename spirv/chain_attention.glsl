@@ -123,8 +123,8 @@ vec2 read_elements(uint which, uvec2 place) {
   uint first, second;
   uint tries = 0u;
   [[dont_unroll]] do {
-    first = message_words[4u * here + place.x];
-    second = message_words[4u * here + place.y];
+    first = message_words[place.x];
+    second = message_words[place.y];
     if (++tries == PATIENCE) give_up();
   } while ((first == 0u || second == 0u) && tries < PATIENCE);
   return uintBitsToFloat(uvec2(first, second));
@@ -302,8 +302,7 @@ void join_parts(uint which, Split s, uint first, uint head, uint pair, inout Par
   [[dont_unroll]] do {
     missing = false;
     [[unroll]] for (uint k = 0u; k < AT_ONCE; ++k) {
-      const uint from =
-          2u * here + part_place(which, min(first + k, s.used - 1u), head) / 2u;
+      const uint from = part_place(which, min(first + k, s.used - 1u), head) / 2u;
       sums[k] = message_pairs[from + pair];
       ends[k] = message_pairs[from + D / 2u];
     }

@@ -38,7 +38,7 @@ bool join_chain(const Caps& caps, const KernelCall& call, ChainShape* shape);
 // Chooses how many lanes share the work of a chain that reads so many bytes of weights a record.
 void settle_chain(const Caps& caps, uint64_t record_bytes, ChainShape* shape);
 
-// Where a binding of a record begins: bytes into its block, or into a copy of the messages.
+// Where a binding of a record begins: bytes into its block, or into the messages.
 struct ChainPlace {
   uint64_t bytes = 0;
   bool message = false;
@@ -59,8 +59,8 @@ inline constexpr uint32_t kChainParts = 6;
 void write_chain_record(const Caps& caps, const ChainShape& shape, const KernelCall& call,
                         std::span<const ChainPlace> places, std::span<uint32_t> record);
 
-// Bindings  step, weights, caches, activations, program, the buffer with the serial number,
-//           messages: CHAIN_COPIES of them, the first one 0 before the first dispatch.
+// Bindings  step, weights, caches, activations, program, the buffer with CHAIN_STALLED, messages: 0
+//           before the dispatch.
 KernelCall call_chain(const Caps& caps, const ChainShape& shape, const ChainPush& push);
 
 }  // namespace nbl

@@ -22,31 +22,6 @@ struct Run {
 // Lanes read eight floats of a row at a time.
 constexpr uint64_t kMessageAlignBytes = 32;
 
-// Bytes of a copy of the messages that a dispatch of a chain may write: its row, and behind it the
-// parts of its splits.
-struct MessageBytes {
-  uint64_t row = 0, parts = 0;
-  uint64_t all() const { return row + parts; }
-};
-
-MessageBytes message_bytes_of(const Plan& plan, const Phase& phase, const Dispatch& dispatch) {
-  MessageBytes bytes;
-  const Binding& out = dispatch.bindings[chain_output(dispatch.call)];
-  if (out.operand == Operand::value && phase.values[out.id].tensor >= 0 &&
-      out.id != phase.logits_value) {
-    bytes.row = align_up(phase.values[out.id].bytes, kMessageAlignBytes);
-  }
-  bytes.parts = align_up(chain_part_bytes(plan.caps, dispatch.call), kMessageAlignBytes);
-  return bytes;
-}
-
-uint64_t message_bytes_of(const Plan& plan, const Phase& phase, std::span<const Dispatch> some) {
-  uint64_t bytes = 0;
-  for (const Dispatch& dispatch : some)
-    bytes += message_bytes_of(plan, phase, dispatch).all();
-  return bytes;
-}
-
 bool same_block(uint32_t* block, uint32_t other) {
   if (*block == Blocks::kNone) *block = other;
   return *block == other;
@@ -137,29 +112,25 @@ Region whole(const Plan& plan, uint32_t block, uint32_t otherwise) {
 
 // `first_record`: of those of all chains.
 void write_records(Plan* plan, const Phase& phase, const Run& run, uint32_t first_record) {
-  const std::span<const Dispatch> all = phase.dispatches.subspan(run.first, run.count);
-  uint64_t row = 0;  // where the record's own lies
   for (uint32_t i = 0; i < run.count; ++i) {
-    const Dispatch& dispatch = all[i];
+    const Dispatch& dispatch = phase.dispatches[run.first + i];
     ChainPlace places[kMaxBindings] = {};
     for (uint32_t k = 0; k < dispatch.binding_count; ++k) {
       const Binding& b = dispatch.bindings[k];
-      places[k].bytes = b.offset;
-      if (!is_message(phase, run, b)) continue;
-      const uint32_t writer = phase.values[b.id].first_use - run.first;
-      const uint64_t since = message_bytes_of(*plan, phase, all.subspan(writer, i - writer));
-      places[k] = {row - since, true};
+      const bool message = is_message(phase, run, b);
+      places[k] = {message ? phase.values[b.id].message : b.offset, message};
     }
-    const MessageBytes bytes = message_bytes_of(*plan, phase, dispatch);
-    if (bytes.parts != 0) places[kChainParts] = {row + bytes.row, true};
+    if (chain_part_bytes(plan->caps, dispatch.call) != 0) {
+      const Value& row = phase.values[dispatch.bindings[chain_output(dispatch.call)].id];
+      places[kChainParts] = {row.message + align_up(row.bytes, kMessageAlignBytes), true};
+    }
     write_chain_record(plan->caps, run.shape, dispatch.call, places,
                        plan->records.subspan(size_t{first_record + i} * CHAIN_WORDS, CHAIN_WORDS));
-    row += bytes.all();
   }
 }
 
-// *out is fresh. `first`: of the records and the messages of all chains.
-void fill_chain(const Plan& plan, const Phase& phase, const Run& run, const ChainPush& first,
+// *out is fresh. `first_record`: of those of all chains.
+void fill_chain(const Plan& plan, const Phase& phase, const Run& run, uint32_t first_record,
                 Dispatch* out) {
   const std::span<const Dispatch> all = phase.dispatches.subspan(run.first, run.count);
   for (const Dispatch& dispatch : all) {
@@ -167,11 +138,8 @@ void fill_chain(const Plan& plan, const Phase& phase, const Run& run, const Chai
     out->bytes_per_position += dispatch.bytes_per_position;
     out->most_positions = max_of(out->most_positions, dispatch.most_positions);
   }
-  ChainPush push = first;
-  push.records = run.count;
-  push.sync = static_cast<uint32_t>(plan.results.bytes / 4) - CHAIN_SYNC_WORDS;
-  push.quads = static_cast<uint32_t>(message_bytes_of(plan, phase, all) / 16);
-  out->call = call_chain(plan.caps, run.shape, push);
+  const uint32_t sync = static_cast<uint32_t>(plan.results.bytes / 4) - CHAIN_SYNC_WORDS;
+  out->call = call_chain(plan.caps, run.shape, {run.count, first_record, sync});
   out->op = all[0].op;
   out->barrier_before = true;
   const uint32_t activations = run.blocks.activations;
@@ -182,12 +150,6 @@ void fill_chain(const Plan& plan, const Phase& phase, const Run& run, const Chai
   bind(out, Operand::memory, plan.program, false);
   bind(out, Operand::results, plan.results, true);
   bind(out, Operand::memory, plan.messages, true);
-}
-
-ChainPush push_of(const Dispatch& chain) {
-  ChainPush push;
-  memcpy(&push, chain.call.push, sizeof push);
-  return push;
 }
 
 bool within_ranges(const Plan& plan, const Dispatch& chain) {
@@ -203,35 +165,37 @@ uint64_t chain_words(const Plan& plan, uint32_t dispatches) {
   return plan.caps.cores == 0 ? 0 : uint64_t{dispatches} * CHAIN_WORDS;
 }
 
-uint64_t message_bytes(const Plan& plan, const Phase& phase) {
-  if (plan.records.empty()) return 0;
-  uint64_t bytes = 0;
-  for (const Dispatch& dispatch : phase.dispatches) {
+uint64_t place_messages(const Plan& plan, Phase* phase) {
+  uint64_t end = 0;
+  if (plan.records.empty()) return end;
+  for (const Dispatch& dispatch : phase->dispatches) {
     ChainShape alone;
     if (!join_chain(plan.caps, dispatch.call, &alone)) continue;
-    bytes += message_bytes_of(plan, phase, dispatch).all();
+    const Binding& out = dispatch.bindings[chain_output(dispatch.call)];
+    if (out.operand != Operand::value || out.id == phase->logits_value) continue;
+    Value& row = phase->values[out.id];
+    row.message = end;
+    end += align_up(row.bytes, kMessageAlignBytes) +
+           align_up(chain_part_bytes(plan.caps, dispatch.call), kMessageAlignBytes);
   }
-  return bytes * CHAIN_COPIES;
+  return end;
 }
 
 void make_chains(Plan* plan, Phase* phase) {
   if (plan->records.empty()) return;
   const std::span<Dispatch> all = phase->dispatches;
   uint32_t kept = 0;
-  ChainPush next{};  // what the next chain begins with
-  Dispatch* last = nullptr;
+  uint32_t first_record = 0;  // of the next chain
   bool after_chain = false;
   for (uint32_t i = 0; i < all.size();) {
     const Run run = find_run(*plan, *phase, i);
     Dispatch chain{};
-    if (run.count >= 2) fill_chain(*plan, *phase, run, next, &chain);
+    if (run.count >= 2) fill_chain(*plan, *phase, run, first_record, &chain);
     const bool chained = run.count >= 2 && within_ranges(*plan, chain);
     if (chained) {
-      write_records(plan, *phase, run, next.first);
-      next.first += run.count;
-      next.messages += push_of(chain).quads * CHAIN_COPIES;
+      write_records(plan, *phase, run, first_record);
+      first_record += run.count;
       all[kept] = chain;
-      last = &all[kept];
     } else if (kept != i) {
       all[kept] = all[i];
     }
@@ -240,11 +204,6 @@ void make_chains(Plan* plan, Phase* phase) {
     after_chain = chained;
     ++kept;
     i += chained ? run.count : 1;
-  }
-  if (last != nullptr) {
-    ChainPush push = push_of(*last);
-    push.last = 1;
-    set_push(&last->call, push);
   }
   phase->dispatches = all.first(kept);
   phase->barrier_count = 0;

@@ -8,8 +8,9 @@ namespace nbl {
 // Words of plan->records for a phase of so many dispatches; 0 where the plan makes no chains.
 uint64_t chain_words(const Plan& plan, uint32_t dispatches);
 
-// Of plan->messages for a phase whose values have their bytes.
-uint64_t message_bytes(const Plan& plan, const Phase& phase);
+// Says where what passes between dispatches lies should they become a chain, and returns the bytes
+// of plan->messages for that. The phase's values have their bytes.
+uint64_t place_messages(const Plan& plan, Phase* phase);
 
 // Replaces each run of two and more dispatches that a chain takes by one, and fills plan->records.
 // The phase's bindings are resolved; its barriers and their number are brought up to date.

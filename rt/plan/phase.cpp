@@ -109,14 +109,14 @@ void PhaseBuilder::close(Dispatch*) {
 uint32_t PhaseBuilder::define(int32_t tensor, uint32_t rows, uint32_t columns) {
   const uint32_t id = static_cast<uint32_t>(tensor);
   if (id < values_.size()) {
-    values_[id] = {tensor, ~0u, 0, uint64_t{rows} * row_stride(columns) * 4, 0};
+    values_[id] = {tensor, ~0u, 0, uint64_t{rows} * row_stride(columns) * 4, 0, 0};
   }
   return id;
 }
 
 uint32_t PhaseBuilder::scratch(uint64_t bytes) {
   const uint32_t id = value_count_++;
-  if (id < values_.size()) values_[id] = {-1, ~0u, 0, bytes, 0};
+  if (id < values_.size()) values_[id] = {-1, ~0u, 0, bytes, 0, 0};
   return id;
 }
 

@@ -68,23 +68,33 @@ Status record_begin(const Plan& plan, const Device& device, const Recording& r, 
   return {};
 }
 
-Status record_run(const Phase& phase, const Device& device, const Recording& r, uint32_t first_set,
-                  const PhaseCommands& c, Error* error) {
+Status record_run(const Plan& plan, const Phase& phase, const Device& device, const Recording& r,
+                  uint32_t first_set, const PhaseCommands& c, Error* error) {
   const auto& fn = device.fn;
+  // Of chains, 0 before a step. The dispatches in front of the first chain may run meanwhile.
+  const Region messages = &phase == &plan.decode ? plan.messages : Region{};
+  VkPipelineStageFlags fill_stage = messages.bytes == 0 ? 0 : VK_PIPELINE_STAGE_TRANSFER_BIT;
+  VkAccessFlags fill_write = messages.bytes == 0 ? 0 : VK_ACCESS_TRANSFER_WRITE_BIT;
   NBL_TRY(begin_recording(device, c.run, VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT, error));
   const uint32_t count = static_cast<uint32_t>(phase.dispatches.size());
   reset_timestamps(device, c.run, c.timestamps);
   // Orders this step after the one before it and after the copy of the step buffer.
   barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
           VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-          VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, kShaderAccess);
+          VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | fill_stage, kShaderAccess | fill_write);
   write_timestamp(device, c.run, c.timestamps, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 0);
+  if (messages.bytes != 0) {
+    fn.CmdFillBuffer(c.run, r.blocks[messages.block].buffer, messages.offset, messages.bytes, 0);
+  }
   VkPipeline bound = VK_NULL_HANDLE;
   for (uint32_t i = 0; i < count; ++i) {
     const Dispatch& d = phase.dispatches[i];
     if (d.barrier_before) {
-      barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
-              VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, kShaderAccess);
+      barrier(device, c.run, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | fill_stage,
+              VK_ACCESS_SHADER_WRITE_BIT | fill_write, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+              kShaderAccess);
+      fill_stage = 0;
+      fill_write = 0;
     }
     const VkPipeline pipeline = find_pipeline(r, d.call);
     if (pipeline != bound) {
@@ -110,25 +120,6 @@ Status record_run(const Phase& phase, const Device& device, const Recording& r, 
   return {};
 }
 
-// Of one block.
-bool overlap(const Region& a, const Region& b) {
-  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-}
-
-// Messages of chains are 0 before a decode step; a prompt's values may lie where they do, and its
-// logits, which have just been copied.
-void clear_messages(const Plan& plan, const Device& device, const Recording& r,
-                    VkCommandBuffer commands) {
-  const Region& messages = plan.messages;
-  if (messages.bytes == 0 || messages.offset >= plan.prefill.activation_bytes) return;
-  if (plan.options.logits != LogitsMode::none && overlap(messages, plan.prefill.logits)) {
-    barrier(device, commands, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, VK_PIPELINE_STAGE_TRANSFER_BIT,
-            VK_ACCESS_TRANSFER_WRITE_BIT);
-  }
-  device.fn.CmdFillBuffer(commands, r.blocks[messages.block].buffer, messages.offset,
-                          messages.bytes, 0);
-}
-
 Status record_end(const Plan& plan, const Phase& phase, const Device& device, const Recording& r,
                   const PhaseCommands& c, Error* error) {
   NBL_TRY(begin_recording(device, c.end, 0, error));
@@ -139,7 +130,6 @@ Status record_end(const Plan& plan, const Phase& phase, const Device& device, co
   if (plan.options.logits != LogitsMode::none) {
     copy(device, c.end, r, phase.logits, plan.io_logits, phase.logits.bytes);
   }
-  if (&c == &r.prefill) clear_messages(plan, device, r, c.end);
   barrier(device, c.end, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
           VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
   NBL_VK(device, error, EndCommandBuffer, c.end);
@@ -170,20 +160,20 @@ Status make_commands(const Plan& plan, const Device& device, const RecordOptions
 
 Status record_commands(const Plan& plan, const Device& device, Recording* out, Error* error) {
   NBL_TRY(record_begin(plan, device, *out, error));
-  NBL_TRY(record_run(plan.decode, device, *out, 0, out->decode, error));
+  NBL_TRY(record_run(plan, plan.decode, device, *out, 0, out->decode, error));
   NBL_TRY(record_end(plan, plan.decode, device, *out, out->decode, error));
   uint32_t first = static_cast<uint32_t>(plan.decode.dispatches.size());
   if (!plan.prefill.dispatches.empty()) {
-    NBL_TRY(record_run(plan.prefill, device, *out, first, out->prefill, error));
+    NBL_TRY(record_run(plan, plan.prefill, device, *out, first, out->prefill, error));
     NBL_TRY(record_end(plan, plan.prefill, device, *out, out->prefill, error));
     first += static_cast<uint32_t>(plan.prefill.dispatches.size());
   }
   // A model without caches has rows to move in neither of these.
   if (plan.window.dispatches.empty()) return {};
-  NBL_TRY(record_run(plan.window, device, *out, first, out->window, error));
+  NBL_TRY(record_run(plan, plan.window, device, *out, first, out->window, error));
   first += static_cast<uint32_t>(plan.window.dispatches.size());
   if (plan.slide.dispatches.empty()) return {};
-  return record_run(plan.slide, device, *out, first, out->slide, error);
+  return record_run(plan, plan.slide, device, *out, first, out->slide, error);
 }
 
 }  // namespace nbl

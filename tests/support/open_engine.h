@@ -81,7 +81,8 @@ class OpenEngine {
     }
   }
 
-  // All of it, block after block; without the step buffer and the results these two are zero.
+  // All of it, block after block. Messages of chains, which are nothing between steps, are zero;
+  // without the step buffer and the results these two are as well.
   std::vector<std::byte> memory(bool with_step) {
     std::vector<std::byte> bytes;
     for (const uint32_t i : looked_at()) {
@@ -90,10 +91,11 @@ class OpenEngine {
       const auto begin = std::ssize(bytes);
       bytes.insert(bytes.end(), block.mapped, block.mapped + block.bytes);
       engine_->device.fn.UnmapMemory(engine_->device.device, block.memory);
-      for (const Region& region : {engine_->plan.step, engine_->plan.results}) {
-        if (with_step || region.block != i) continue;
-        std::fill_n(bytes.begin() + begin + static_cast<std::ptrdiff_t>(region.offset),
-                    region.bytes, std::byte{0});
+      const Plan& plan = engine_->plan;
+      for (const Region* region : {&plan.step, &plan.results, &plan.messages}) {
+        if ((with_step && region != &plan.messages) || region->block != i) continue;
+        std::fill_n(bytes.begin() + begin + static_cast<std::ptrdiff_t>(region->offset),
+                    region->bytes, std::byte{0});
       }
     }
     return bytes;

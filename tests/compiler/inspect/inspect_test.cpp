@@ -23,7 +23,7 @@ Model load_or_fail(const test::AlignedBytes& file) {
 }
 
 TEST(MemoryChart, shows_each_value_at_its_offset_and_time) {
-  const Value values[] = {{0, 0, 1, 512, 0}, {1, 1, 3, 256, 512}, {2, 2, 3, 512, 0}};
+  const Value values[] = {{0, 0, 1, 512, 0, 0}, {1, 1, 3, 256, 512, 0}, {2, 2, 3, 512, 0, 0}};
   std::istringstream text(memory_chart(values, 768, 4));
   std::vector<std::string> rows;
   for (std::string line; std::getline(text, line);)
