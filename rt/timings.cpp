@@ -15,8 +15,8 @@ void describe_dispatch(const Model& model, const Dispatch& d, uint32_t positions
   t->kernel = variant.name;
   t->node = op.name.empty() ? "" : op.name.data();
   t->op = kOpKindNames[static_cast<size_t>(op.kind)].data();
-  // Constant 0 of every kernel that has any is its workgroup's size, along x alone.
-  const uint32_t local[3] = {d.call.spec_count > 0 ? d.call.spec[0] : variant.local_x, 1, 1};
+  const bool chosen = variant.local_id < d.call.spec_count;
+  const uint32_t local[3] = {chosen ? d.call.spec[variant.local_id] : variant.local_x, 1, 1};
   for (uint32_t axis = 0; axis < 3; ++axis) {
     t->grid[axis] = d.call.grid[axis];
     t->local_size[axis] = local[axis];

@@ -149,6 +149,8 @@ class Reader {
     if (workgroup_size_ == 0) return;
     const auto& o = constants_.at(workgroup_size_).operands;
     check_size(value_of(o[2]), value_of(o[3]), value_of(o[4]));
+    const auto id = spec_ids_.find(o[2]);
+    if (id != spec_ids_.end()) facts.local_id = id->second;
   }
 
   void check_size(uint32_t x, uint32_t y, uint32_t z) {

@@ -6,10 +6,13 @@
 
 namespace nbl::spirv {
 
+inline constexpr uint32_t kNoConstant = 255;
+
 struct Facts {
   uint32_t bindings = 0;  // highest binding + 1, set 0
   uint32_t push_bytes = 0;
   uint32_t local_x = 1;
+  uint32_t local_id = kNoConstant;  // of the constant that sets local_x
   uint32_t shared_bytes = 0;
   uint32_t spec_count = 0;  // highest constant id + 1
   uint32_t capability_mask = 0;

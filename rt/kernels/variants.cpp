@@ -15,6 +15,7 @@ constexpr Variant kVariants[kVariantCount] = {
    .images = spirv::facts_##family_##_##how.images,             \
    .spec_count = spirv::facts_##family_##_##how.spec_count,     \
    .push_bytes = spirv::facts_##family_##_##how.push_bytes,     \
+   .local_id = spirv::facts_##family_##_##how.local_id,         \
    .local_x = spirv::facts_##family_##_##how.local_x,           \
    .shared_bytes = spirv::facts_##family_##_##how.shared_bytes, \
    .capabilities = spirv::facts_##family_##_##how.capabilities},

@@ -38,13 +38,13 @@ inline constexpr uint32_t kFamilyCount = static_cast<uint32_t>(Family::chain) + 
 
 namespace spirv {
 struct VariantFacts {
-  uint32_t bindings, push_bytes, local_x, shared_bytes, spec_count, word_count, crc32, capabilities;
-  uint32_t images;
+  uint32_t bindings, push_bytes, local_x, local_id, shared_bytes, spec_count, word_count, crc32;
+  uint32_t capabilities, images;
 };
-#define NBL_FACTS(family, how, bindings, push, local, shared, spec, words, crc, capabilities,      \
-                  images)                                                                          \
-  inline constexpr VariantFacts facts_##family##_##how{bindings, push, local,        shared, spec, \
-                                                       words,    crc,  capabilities, images};      \
+#define NBL_FACTS(family, how, bindings, push, local, id, shared, spec, words, crc, capabilities, \
+                  images)                                                                         \
+  inline constexpr VariantFacts facts_##family##_##how{                                           \
+      bindings, push, local, id, shared, spec, words, crc, capabilities, images};                 \
   extern const uint32_t family##_##how[words];
 #include "spirv/facts.def"
 #undef NBL_FACTS
@@ -60,6 +60,7 @@ struct Variant {
   uint8_t images;      // mask of those that are sampled images; the others are storage buffers
   uint8_t spec_count;  // constant ids 0..spec_count-1
   uint8_t push_bytes;
+  uint8_t local_id;       // of the constant that sets local_x; past spec_count where none does
   uint16_t local_x;       // with the specialisation constants' defaults
   uint16_t shared_bytes;  // with the specialisation constants' defaults
   uint16_t capabilities;  // mask over the rows of spirv/capabilities.def

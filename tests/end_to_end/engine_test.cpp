@@ -210,29 +210,34 @@ bool names_a(const nbl_timing& timing, std::string_view part) {
   return std::string_view(timing.kernel).find(part) != std::string_view::npos;
 }
 
-TEST_F(WholeEngine, times_every_dispatch) {
-  TestEngine engine(model_file().span(), {.flags = NBL_FLAG_TIMESTAMPS});
-  engine.evaluate(prompt_of(16));
-  engine.generate(5);
-  for (const bool prefill : {false, true}) {
-    uint64_t end = 0;
-    uint32_t index = 0;
-    for (const nbl_timing& t : timings_of(&engine, prefill)) {
-      EXPECT_EQ(t.index, index++);
-      EXPECT_GE(t.start_ns, end) << t.node;
-      EXPECT_EQ(t.end_ns, t.start_ns + t.duration_ns);
-      end = t.end_ns;
-      EXPECT_LT(end, 10'000'000'000u) << t.node;
-      EXPECT_GT(t.bytes, 0u) << t.node;
-      EXPECT_GT(std::strlen(t.node), 2u);
-      EXPECT_NE(std::find(std::begin(kOpKindNames), std::end(kOpKindNames), t.op),
-                std::end(kOpKindNames));
-      for (uint32_t axis = 0; axis < 3; ++axis) {
-        EXPECT_GT(t.grid[axis], 0u) << t.node;
-        EXPECT_EQ(t.global_size[axis], uint64_t{t.grid[axis]} * t.local_size[axis]) << t.node;
-      }
-      EXPECT_GT(t.local_size[0], 1u) << t.node;
+void expect_timed(std::span<const nbl_timing> timings) {
+  uint64_t end = 0;
+  uint32_t index = 0;
+  for (const nbl_timing& t : timings) {
+    EXPECT_EQ(t.index, index++);
+    EXPECT_GE(t.start_ns, end) << t.node;
+    EXPECT_EQ(t.end_ns, t.start_ns + t.duration_ns);
+    end = t.end_ns;
+    EXPECT_LT(end, 10'000'000'000u) << t.node;
+    EXPECT_GT(t.bytes, 0u) << t.node;
+    EXPECT_GT(std::strlen(t.node), 2u);
+    EXPECT_NE(std::find(std::begin(kOpKindNames), std::end(kOpKindNames), t.op),
+              std::end(kOpKindNames));
+    for (uint32_t axis = 0; axis < 3; ++axis) {
+      EXPECT_GT(t.grid[axis], 0u) << t.node;
+      EXPECT_EQ(t.global_size[axis], uint64_t{t.grid[axis]} * t.local_size[axis]) << t.node;
     }
+    EXPECT_GT(t.local_size[0], 1u) << t.kernel << " of " << t.node;
+  }
+}
+
+TEST_F(WholeEngine, times_every_dispatch) {
+  for (const uint32_t kernels : {0u, uint32_t{NBL_FLAG_GPU_KERNELS}}) {
+    TestEngine engine(model_file().span(), {.flags = NBL_FLAG_TIMESTAMPS | kernels});
+    engine.evaluate(prompt_of(16));
+    engine.generate(5);
+    for (const bool prefill : {false, true})
+      expect_timed(timings_of(&engine, prefill));
   }
 }
 

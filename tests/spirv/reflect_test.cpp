@@ -31,6 +31,7 @@ TEST(Reflect, finds_in_the_committed_words_what_the_table_says) {
     EXPECT_EQ(facts.image_mask, v.images) << v.name;
     EXPECT_EQ(facts.push_bytes, v.push_bytes) << v.name;
     EXPECT_EQ(facts.local_x, v.local_x) << v.name;
+    EXPECT_EQ(facts.local_id, v.local_id) << v.name;
     EXPECT_EQ(facts.shared_bytes, v.shared_bytes) << v.name;
     EXPECT_EQ(facts.spec_count, v.spec_count) << v.name;
     EXPECT_EQ(facts.capability_mask, v.capabilities) << v.name;
@@ -42,8 +43,14 @@ TEST(Reflect, takes_the_values_of_specialisation_constants) {
   const spirv::Facts usual = spirv::reflect(words);
   const spirv::Facts half = spirv::reflect(words, {usual.local_x / 2});
   EXPECT_EQ(half.local_x, usual.local_x / 2);
+  EXPECT_EQ(usual.local_id, 0u);
   // A vec2 a work-item, sized by the work-group.
   EXPECT_EQ(usual.shared_bytes - half.shared_bytes, 8 * (usual.local_x / 2));
+}
+
+TEST(Reflect, tells_the_constant_that_sets_the_work_group_s_size) {
+  EXPECT_EQ(spirv::reflect(words_of(VariantId::gemm_matrix)).local_id, 1u);
+  EXPECT_EQ(spirv::reflect(words_of(VariantId::sdpa_matrix64)).local_id, spirv::kNoConstant);
 }
 
 TEST(Reflect, tells_the_bindings_that_are_images) {

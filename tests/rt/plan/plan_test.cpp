@@ -112,7 +112,8 @@ void expect_bindings_fit(const Plan& plan, const Phase& phase) {
     EXPECT_EQ(variant.needs & ~plan.caps.features, 0u) << variant.name;
     EXPECT_GE(d.binding_count, variant.bindings) << variant.name;
     EXPECT_LE(d.binding_count, plan.caps.max_storage_buffers);
-    const uint32_t local = d.call.spec_count > 0 ? d.call.spec[0] : variant.local_x;
+    const bool chosen = variant.local_id < d.call.spec_count;
+    const uint32_t local = chosen ? d.call.spec[variant.local_id] : variant.local_x;
     EXPECT_LE(local, plan.caps.max_invocations) << variant.name;
     EXPECT_LE(d.call.push_words * 4u, plan.caps.max_push_bytes);
     for (int axis = 0; axis < 3; ++axis) {
