@@ -68,6 +68,7 @@ Status probe_images(Device* device, Error* error) {
     uint64_t bytes = 0;
     bool adds_up = false;
     NBL_TRY(probe(device, step, &bytes, error));
+    if (caps->image_memory_bits == 0) return {};
     NBL_TRY(steps_add_up(device, step, max_rows, bytes, &adds_up, error));
     if (!adds_up) continue;
     caps->image_rows = step;
