@@ -183,7 +183,7 @@ TEST_P(Architecture, computes_what_its_paper_says) {
     greedy.push_back(argmax(row));
   }
   for (const AlignedBytes* file : {&model.fused, &model.plain}) {
-    for (const uint32_t flags : {0u, uint32_t{NBL_FLAG_FLOOR_KERNELS}}) {
+    for (const uint32_t flags : {uint32_t{NBL_FLAG_FLOAT32}, uint32_t{NBL_FLAG_FLOOR_KERNELS}}) {
       SCOPED_TRACE(testing::Message()
                    << (file == &model.fused ? "fused" : "not fused") << ", flags " << flags);
       TestEngine engine(file->span(), {.flags = flags, .logits = NBL_LOGITS_ALL});
@@ -225,7 +225,7 @@ TEST(ArchitectureCaches, may_be_of_any_type) {
       const AlignedBytes model =
           build_model(checkpoint, {.context = kContext, .prefill_chunk = 32, .cache = cache});
       Interpreter reference(model.span());
-      TestEngine engine(model.span(), {.logits = NBL_LOGITS_ALL});
+      TestEngine engine(model.span(), {.flags = NBL_FLAG_FLOAT32, .logits = NBL_LOGITS_ALL});
       // A value halfway between two steps of int8 goes either way.
       const double tolerance = cache == DType::i8 ? 2e-2 : kTolerance;
       EXPECT_LE(worst_error(engine.logits_of(prompt, 32), reference.evaluate(prompt)), tolerance);

@@ -160,7 +160,7 @@ TEST_P(PackedFolder, computes_with_exactly_its_weights) {
   std::vector<uint32_t> tokens;
   for (uint32_t i = 0; i < 70; ++i)
     tokens.push_back(random.below(spec.vocab));
-  TestEngine engine(file.span(), {.logits = NBL_LOGITS_ALL});
+  TestEngine engine(file.span(), {.flags = NBL_FLAG_FLOAT32, .logits = NBL_LOGITS_ALL});
   const std::vector<std::vector<float>> rows = engine.logits_of(tokens, 32);
   for (size_t i = 0; i < tokens.size(); ++i) {
     const std::vector<double> expected = forward.step(tokens[i]);

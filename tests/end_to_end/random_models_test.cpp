@@ -212,7 +212,7 @@ TEST_P(RandomModel, computes_what_the_papers_say) {
   std::vector<std::vector<double>> expected;
   for (const uint32_t token : tokens)
     expected.push_back(forward.step(token));
-  TestEngine engine(model.fused.span(), {.logits = NBL_LOGITS_ALL});
+  TestEngine engine(model.fused.span(), {.flags = NBL_FLAG_FLOAT32, .logits = NBL_LOGITS_ALL});
   expect_close(engine.logits_of(tokens, 32), expected);
 }
 

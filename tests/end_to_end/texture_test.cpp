@@ -93,6 +93,17 @@ class TextureWeights : public testing::Test {
   }
 };
 
+bool padded = false;
+uint64_t look_for_padding(uint32_t rows, uint64_t bytes) {
+  padded |= bytes != rows * uint64_t{kRowBytes};
+  return bytes;
+}
+
+// Where the driver's images have tiles, no test can say how many rows fit where.
+#define NBL_REQUIRE_PLAIN_IMAGES()                                        \
+  engine_on({.image_bytes = look_for_padding}, NBL_FLAG_TEXTURE_WEIGHTS); \
+  if (padded) GTEST_SKIP() << "this device's images have tiles"
+
 TEST_F(TextureWeights, tell_the_story_that_buffers_tell) {
   for (const uint32_t flags :
        {0u, uint32_t{NBL_FLAG_GPU_KERNELS}, uint32_t{NBL_FLAG_STAGE_WEIGHTS}}) {
@@ -173,6 +184,7 @@ TEST_F(TextureWeights, give_way_to_buffers_on_a_device_with_small_images) {
 
 // An allocation holds less than the table: it is cut into images of whole windows.
 TEST_F(TextureWeights, are_cut_where_an_image_does_not_hold_them) {
+  NBL_REQUIRE_PLAIN_IMAGES();
   const auto engine = engine_on({.max_allocation_bytes = 200 << 10}, NBL_FLAG_TEXTURE_WEIGHTS);
   EXPECT_GE(StrangeVulkan::images_alive(), 3u);
   expect_right(engine.get());
@@ -209,6 +221,7 @@ uint64_t surprise(uint32_t rows, uint64_t bytes) {
 }
 
 TEST_F(TextureWeights, go_into_buffers_where_an_image_takes_more_than_planned) {
+  NBL_REQUIRE_PLAIN_IMAGES();
   const auto engine = engine_on({.vendor_id = kQualcomm, .image_bytes = surprise}, 0);
   EXPECT_GT(StrangeVulkan::images_made(), 0u);
   EXPECT_EQ(StrangeVulkan::images_alive(), 0u);
@@ -218,9 +231,9 @@ TEST_F(TextureWeights, go_into_buffers_where_an_image_takes_more_than_planned) {
 }
 
 TEST_F(TextureWeights, are_refused_where_they_were_asked_for_and_take_more_than_planned) {
+  NBL_REQUIRE_PLAIN_IMAGES();
   try {
     const auto engine = engine_on({.image_bytes = surprise}, NBL_FLAG_TEXTURE_WEIGHTS);
-    if (StrangeVulkan::images_alive() == 0) GTEST_SKIP() << "images come in other steps here";
     FAIL() << "an engine opened";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("for an image of weights"), std::string::npos)
