@@ -71,18 +71,21 @@ class OpenEngine {
     return true;
   }
 
-  // Overwrites all of it.
+  // Overwrites all of it; messages of chains with 0, as every decode step does.
   void fill(std::byte value) {
     for (const uint32_t i : looked_at()) {
       const DeviceBlock block = mapped(i);
       std::fill_n(block.mapped, block.bytes, value);
+      const Region& messages = engine_->plan.messages;
+      if (messages.block == i) {
+        std::fill_n(block.mapped + messages.offset, messages.bytes, std::byte{0});
+      }
       check(flush_block(engine_->device, block, &error_));
       engine_->device.fn.UnmapMemory(engine_->device.device, block.memory);
     }
   }
 
-  // All of it, block after block. Messages of chains, which are nothing between steps, are zero;
-  // without the step buffer and the results these two are as well.
+  // All of it, block after block; without the step buffer and the results these two are zero.
   std::vector<std::byte> memory(bool with_step) {
     std::vector<std::byte> bytes;
     for (const uint32_t i : looked_at()) {
@@ -91,11 +94,10 @@ class OpenEngine {
       const auto begin = std::ssize(bytes);
       bytes.insert(bytes.end(), block.mapped, block.mapped + block.bytes);
       engine_->device.fn.UnmapMemory(engine_->device.device, block.memory);
-      const Plan& plan = engine_->plan;
-      for (const Region* region : {&plan.step, &plan.results, &plan.messages}) {
-        if ((with_step && region != &plan.messages) || region->block != i) continue;
-        std::fill_n(bytes.begin() + begin + static_cast<std::ptrdiff_t>(region->offset),
-                    region->bytes, std::byte{0});
+      for (const Region& region : {engine_->plan.step, engine_->plan.results}) {
+        if (with_step || region.block != i) continue;
+        std::fill_n(bytes.begin() + begin + static_cast<std::ptrdiff_t>(region.offset),
+                    region.bytes, std::byte{0});
       }
     }
     return bytes;
